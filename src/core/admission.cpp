@@ -1,0 +1,226 @@
+#include "admission.hpp"
+
+#include <algorithm>
+
+#include "ascii.hpp"
+#include "key_header.hpp"
+
+namespace keystile {
+namespace {
+
+Refusal refuse(Denial denial) noexcept {
+    return Refusal{.denial = denial, .pattern = {}, .fault = {}, .client = {}};
+}
+
+bool wants_websocket(const Inquiry &inquiry) noexcept {
+    return inquiry.can_upgrade && inquiry.method == "GET" &&
+           inquiry.headers.asks_for_websocket();
+}
+
+Result<const Rule *, Refusal> find_rule(const Policy &policy,
+                                        const Inquiry &inquiry,
+                                        const RequestTarget &target,
+                                        bool websocket) noexcept {
+    auto match = match_rules(policy.rules, inquiry.method, target.path);
+    if (match.pattern.empty()) {
+        return refuse(Denial::path_not_allowed);
+    }
+
+    auto denied = [&match](Denial denial) {
+        auto refusal = refuse(denial);
+        refusal.pattern = match.pattern;
+        return refusal;
+    };
+    const Rule *rule = websocket ? match.websocket : match.plain;
+    if (rule == nullptr) {
+        return denied(websocket ? Denial::websocket_not_allowed
+                                : Denial::method_not_allowed);
+    }
+    if (websocket && inquiry.has_body) {
+        return denied(Denial::bad_request_body);
+    }
+    switch (check_query(*rule, target)) {
+    case QueryVerdict::carries_key:
+        return denied(Denial::key_in_query);
+    case QueryVerdict::not_allowed:
+        return denied(Denial::query_not_allowed);
+    case QueryVerdict::allowed:
+        break;
+    }
+    return rule;
+}
+
+Result<Identity, Denial> check_client_key(const Policy &policy,
+                                          std::string_view key,
+                                          std::int64_t now,
+                                          Sha256 &sha256) noexcept {
+    Sha256Digest digest;
+    if (!sha256.digest(key, digest)) {
+        return Denial::invalid_key;
+    }
+
+    for (const ClientSet *set : policy.client_sets) {
+        const Client *client = set->keys.find(digest);
+        if (client == nullptr) {
+            continue;
+        }
+        if (client->disabled) {
+            return Denial::invalid_key;
+        }
+        if (client->expires && now >= *client->expires) {
+            return Denial::expired_key;
+        }
+        auto number =
+            static_cast<std::size_t>(client - set->keys.clients.data());
+        return Identity{.client = client,
+                        .allow = set->allow[number],
+                        .key_header = {}};
+    }
+    return Denial::invalid_key;
+}
+
+bool is_placeholder(const Policy &policy, std::string_view key) noexcept {
+    return std::find(policy.placeholders.begin(), policy.placeholders.end(),
+                     key) != policy.placeholders.end();
+}
+
+Result<Identity, Denial> check_key(const Policy &policy, std::string_view key,
+                                   std::int64_t now,
+                                   Sha256 &sha256) noexcept {
+    if (policy.admit == Admit::clients) {
+        return check_client_key(policy, key, now, sha256);
+    }
+    if (is_placeholder(policy, key)) {
+        return Identity{};
+    }
+    return Denial::invalid_key;
+}
+
+// The first header that carries a good key decides; if none does, the last
+// one that carries a key gives the error. One that is absent or carries no
+// key at all has no say.
+Result<Identity, Denial> find_key(const Policy &policy,
+                                  const Inquiry &inquiry, bool bearer_only,
+                                  Sha256 &sha256) noexcept {
+    const auto &headers = inquiry.headers;
+    auto denial = Denial::missing_key;
+
+    for (std::size_t i = 0; i < headers.key_headers().size(); i++) {
+        auto name = headers.key_headers()[i];
+        if (bearer_only && !equals_ignoring_case(name, "authorization")) {
+            continue;
+        }
+        auto key = read_key_header(name, headers.presented(i));
+        if (key.empty()) {
+            continue;
+        }
+        auto identity = check_key(policy, key, inquiry.now, sha256);
+        if (identity) {
+            identity->key_header = name;
+            return identity;
+        }
+        denial = identity.error();
+    }
+    return denial;
+}
+
+// Whether the request carries a credential that is not one of the
+// placeholders this location is there to take.
+bool has_foreign_credential(const Policy &policy,
+                            const CallerHeaders &headers) noexcept {
+    std::size_t expected = 0;
+    for (std::size_t i = 0; i < headers.key_headers().size(); i++) {
+        auto key =
+            read_key_header(headers.key_headers()[i], headers.presented(i));
+        expected += policy.admit == Admit::placeholder && !key.empty() &&
+                    is_placeholder(policy, key);
+    }
+    return headers.credentials_seen() > expected;
+}
+
+Result<Identity, Denial> identify(const Policy &policy,
+                                  const Inquiry &inquiry, const Rule &rule,
+                                  Sha256 &sha256) noexcept {
+    if (inquiry.headers.has_doubled_key_header()) {
+        return Denial::duplicate_key_header;
+    }
+    if (policy.admit != Admit::clients && policy.reject_foreign &&
+        has_foreign_credential(policy, inquiry.headers)) {
+        return Denial::foreign_credential;
+    }
+    if (policy.admit == Admit::any) {
+        return Identity{};
+    }
+    return find_key(policy, inquiry, rule.bearer_only, sha256);
+}
+
+// What the client's own entry in the file asks for.
+std::optional<Denial> check_client(const Identity &identity,
+                                   const Inquiry &inquiry,
+                                   const RequestTarget &target,
+                                   bool websocket) noexcept {
+    if (identity.client == nullptr) {
+        return std::nullopt;
+    }
+
+    auto from = identity.client->from;
+    bool near = inquiry.peer &&
+                std::any_of(from.begin(), from.end(),
+                            [&inquiry](const AddressRange &range) {
+                                return range.contains(*inquiry.peer);
+                            });
+    if (!from.empty() && !near) {
+        return Denial::address_not_allowed;
+    }
+
+    auto allow = identity.allow;
+    bool named = std::any_of(
+        allow.begin(), allow.end(), [&](const Rule &rule) {
+            return rule.websocket == websocket &&
+                   has_method(rule.methods, inquiry.method) &&
+                   path_matches(rule.path, target.path);
+        });
+    if (!allow.empty() && !named) {
+        return Denial::client_not_allowed;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
+                const Identity *known) noexcept {
+    auto target = parse_request_target(inquiry.target);
+    if (!target) {
+        auto refusal = refuse(Denial::bad_request_target);
+        refusal.fault = target.error();
+        return refusal;
+    }
+
+    bool websocket = wants_websocket(inquiry);
+    auto rule = find_rule(policy, inquiry, *target, websocket);
+    if (!rule) {
+        return rule.error();
+    }
+
+    auto identity = known != nullptr
+                        ? Result<Identity, Denial>{*known}
+                        : identify(policy, inquiry, **rule, sha256);
+    if (!identity) {
+        return refuse(identity.error());
+    }
+    if (auto denial = check_client(*identity, inquiry, *target, websocket)) {
+        auto refusal = refuse(*denial);
+        refusal.client = identity->client->id;
+        return refusal;
+    }
+
+    Permit permit;
+    permit.rule_ = *rule;
+    permit.target_ = *target;
+    permit.identity_ = *identity;
+    permit.websocket_ = websocket;
+    return permit;
+}
+
+}  // namespace keystile

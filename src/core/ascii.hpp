@@ -1,0 +1,118 @@
+// ASCII as HTTP uses it, free of locales: case, tokens, whitespace, lists.
+// RFC 9110 sections 5.6.1 (lists), 5.6.2 (tokens) and 5.6.3 (whitespace).
+
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+
+namespace keystile {
+
+constexpr char lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+constexpr bool equals_ignoring_case(std::string_view a,
+                                    std::string_view b) noexcept {
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(),
+                      [](char x, char y) { return lower(x) == lower(y); });
+}
+
+// Header names as a hostile peer spells them: CGI-like servers map both `-`
+// and `_` to the same variable, so `x_api_key` must count as `X-Api-Key`.
+constexpr char lower_dashed(char c) noexcept {
+    return c == '_' ? '-' : lower(c);
+}
+
+constexpr bool same_header_name(std::string_view a,
+                                std::string_view b) noexcept {
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+               return lower_dashed(x) == lower_dashed(y);
+           });
+}
+
+constexpr bool has_header_prefix(std::string_view name,
+                                 std::string_view prefix) noexcept {
+    return name.size() >= prefix.size() &&
+           same_header_name(name.substr(0, prefix.size()), prefix);
+}
+
+constexpr bool is_alpha(char c) noexcept {
+    return lower(c) >= 'a' && lower(c) <= 'z';
+}
+
+constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+
+// The value of a hexadecimal digit, or -1.
+constexpr int hex_value(char c) noexcept {
+    if (is_digit(c)) {
+        return c - '0';
+    }
+    char l = lower(c);
+    return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+// RFC 9110 5.6.2: tchar.
+constexpr bool is_token_char(char c) noexcept {
+    return is_alpha(c) || is_digit(c) ||
+           std::string_view{"!#$%&'*+-.^_`|~"}.find(c) !=
+               std::string_view::npos;
+}
+
+constexpr bool is_token(std::string_view s) noexcept {
+    return !s.empty() && std::all_of(s.begin(), s.end(), is_token_char);
+}
+
+// RFC 9110 5.6.3: OWS is SP and HTAB.
+constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t'; }
+
+constexpr std::string_view trim(std::string_view s) noexcept {
+    while (!s.empty() && is_space(s.front())) {
+        s.remove_prefix(1);
+    }
+    while (!s.empty() && is_space(s.back())) {
+        s.remove_suffix(1);
+    }
+    return s;
+}
+
+// A byte that a header value may carry: no control byte but HTAB, so that no
+// value can end its own line (RFC 9110 5.5).
+constexpr bool is_field_char(char c) noexcept {
+    auto byte = static_cast<unsigned char>(c);
+    return byte == '\t' || (byte >= 0x20 && byte != 0x7F);
+}
+
+constexpr bool is_field_value(std::string_view s) noexcept {
+    return std::all_of(s.begin(), s.end(), is_field_char);
+}
+
+// Calls visit(element) for each non-empty element of a list, trimmed, until
+// it returns false. Returns false when a visit did.
+template <typename Visit>
+constexpr bool for_each_element(std::string_view list, char separator,
+                                Visit visit) noexcept {
+    for (;;) {
+        auto end = list.find(separator);
+        auto element = trim(list.substr(0, end));
+        if (!element.empty() && !visit(element)) {
+            return false;
+        }
+        if (end == std::string_view::npos) {
+            return true;
+        }
+        list.remove_prefix(end + 1);
+    }
+}
+
+// Whether a comma-separated list holds `token`, case-insensitively.
+constexpr bool list_has_token(std::string_view list,
+                              std::string_view token) noexcept {
+    return !for_each_element(list, ',', [token](std::string_view element) {
+        return !equals_ignoring_case(element, token);
+    });
+}
+
+}  // namespace keystile

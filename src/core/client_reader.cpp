@@ -1,0 +1,331 @@
+#include "client_reader.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <memory>
+
+#include "address_range.hpp"
+#include "ascii.hpp"
+#include "json_position.hpp"
+#include "timestamp.hpp"
+
+namespace keystile {
+namespace {
+
+// Whether a name that means nothing to us may be shown: it is no key that was
+// written in the wrong place.
+bool is_harmless_name(std::string_view name) noexcept {
+    return name.size() <= 32 &&
+           std::all_of(name.begin(), name.end(),
+                       [](char c) { return is_alpha(c) || c == '_'; });
+}
+
+bool is_id(std::string_view id) noexcept {
+    auto is_id_char = [](char c) {
+        return is_alpha(c) || is_digit(c) ||
+               std::string_view{"._@-"}.find(c) != std::string_view::npos;
+    };
+    return !id.empty() && id.size() <= 128 &&
+           std::all_of(id.begin(), id.end(), is_id_char);
+}
+
+// Makes the result from the tree. Each function returns false once it has set
+// the error.
+class Reader {
+public:
+    Reader(std::string_view text, Allocator allocator) noexcept
+        : text_{text}, allocator_{allocator} {}
+
+    Result<ClientKeys, ClientFileError> read(json_t *root) noexcept;
+
+private:
+    using Parts = std::initializer_list<std::string_view>;
+
+    bool read_file(const JsonElement &root) noexcept;
+    bool read_version(const JsonElement &version) noexcept;
+    bool read_clients(const JsonElement &list) noexcept;
+    bool read_client(const JsonElement &object, std::size_t number) noexcept;
+    bool read_member(std::string_view name, const JsonElement &value,
+                     std::size_t number) noexcept;
+    bool read_id(const JsonElement &value, Client &client) noexcept;
+    bool read_keys(const JsonElement &list, std::size_t number) noexcept;
+    bool read_key(const JsonElement &value, std::size_t number) noexcept;
+    bool read_expires(const JsonElement &value, Client &client) noexcept;
+    bool read_disabled(const JsonElement &value, Client &client) noexcept;
+    bool read_from(const JsonElement &list, Client &client) noexcept;
+    bool read_allow(const JsonElement &list, Client &client) noexcept;
+
+    bool expect_list(const JsonElement &value, std::string_view name) noexcept;
+    bool refuse_member(std::string_view name,
+                       const JsonElement &value) noexcept;
+    bool fail(const JsonElement &at, Parts message,
+              JsonPart part = JsonPart::value) noexcept;
+
+    bool copy(std::string_view text, std::string_view &to) noexcept;
+    template <typename T>
+    bool allocate(std::size_t count, std::span<T> &to) noexcept;
+    bool allocate_tables(const JsonElement &clients) noexcept;
+
+    std::string_view text_;
+    Allocator allocator_;
+    Json ids_{json_object()};
+    std::span<Client> clients_;
+    std::span<ClientKeySlot> slots_;
+    ClientFileError error_{};
+};
+
+Result<ClientKeys, ClientFileError> Reader::read(json_t *root) noexcept {
+    if (!read_file(JsonElement{root})) {
+        return error_;
+    }
+    return ClientKeys{clients_, slots_};
+}
+
+bool Reader::read_file(const JsonElement &root) noexcept {
+    if (!json_is_object(root.json)) {
+        return fail(root, {"a client-key file must be a JSON object"});
+    }
+    auto read = [this](std::string_view name, const JsonElement &value) {
+        return name == "version"   ? read_version(value)
+               : name == "clients" ? read_clients(value)
+                                   : refuse_member(name, value);
+    };
+    if (!for_each_member(root, read)) {
+        return false;
+    }
+    for (auto name : {"version", "clients"}) {
+        if (json_object_get(root.json, name) == nullptr) {
+            return fail(root, {"\"", name, "\" is missing"});
+        }
+    }
+    return true;
+}
+
+bool Reader::read_version(const JsonElement &version) noexcept {
+    return (json_is_integer(version.json) &&
+            json_integer_value(version.json) == 1) ||
+           fail(version, {"\"version\" must be 1"});
+}
+
+bool Reader::read_clients(const JsonElement &list) noexcept {
+    return expect_list(list, "clients") && allocate_tables(list) &&
+           for_each_item(list,
+                         [this](std::size_t i, const JsonElement &object) {
+                             return read_client(object, i);
+                         });
+}
+
+// No element of less than a key's length can be valid, so however many there
+// are, no memory is needed for more than the text has room for.
+bool Reader::allocate_tables(const JsonElement &clients) noexcept {
+    constexpr std::size_t key_length = sizeof("\"sha256:\"") - 1 + 64;
+
+    std::size_t keys = 0;
+    for_each_item(clients, [&keys](std::size_t, const JsonElement &object) {
+        keys += json_array_size(json_object_get(object.json, "keys"));
+        return true;
+    });
+    auto most = text_.size() / key_length + 1;
+    return allocate(std::min(json_array_size(clients.json), most), clients_) &&
+           allocate(client_key_slot_count(std::min(keys, most)), slots_);
+}
+
+bool Reader::read_client(const JsonElement &object,
+                         std::size_t number) noexcept {
+    if (!json_is_object(object.json)) {
+        return fail(object, {"a client must be a JSON object"});
+    }
+    auto read = [=, this](std::string_view name, const JsonElement &value) {
+        return read_member(name, value, number);
+    };
+    if (!for_each_member(object, read)) {
+        return false;
+    }
+    for (auto name : {"id", "keys"}) {
+        if (json_object_get(object.json, name) == nullptr) {
+            return fail(object, {"\"", name, "\" of a client is missing"});
+        }
+    }
+    return true;
+}
+
+bool Reader::read_member(std::string_view name, const JsonElement &value,
+                         std::size_t number) noexcept {
+    auto &client = clients_[number];
+
+    return name == "id"         ? read_id(value, client)
+           : name == "keys"     ? read_keys(value, number)
+           : name == "expires"  ? read_expires(value, client)
+           : name == "disabled" ? read_disabled(value, client)
+           : name == "from"     ? read_from(value, client)
+           : name == "allow"    ? read_allow(value, client)
+                                : refuse_member(name, value);
+}
+
+bool Reader::read_id(const JsonElement &value, Client &client) noexcept {
+    if (!json_is_string(value.json) || !is_id(text_of(value.json))) {
+        return fail(value, {"\"id\" must be a string of 1 to 128 of the "
+                            "characters A-Z a-z 0-9 . _ @ -"});
+    }
+    auto id = json_string_value(value.json);
+    if (json_object_get(ids_.get(), id) != nullptr) {
+        return fail(value, {"the id \"", id, "\" is used twice"});
+    }
+    if (json_object_set_new(ids_.get(), id, json_true()) != 0) {
+        return fail(value, {"out of memory"});
+    }
+    return copy(text_of(value.json), client.id);
+}
+
+bool Reader::read_keys(const JsonElement &list, std::size_t number) noexcept {
+    return expect_list(list, "keys") &&
+           for_each_item(list,
+                         [=, this](std::size_t, const JsonElement &value) {
+                             return read_key(value, number);
+                         });
+}
+
+bool Reader::read_key(const JsonElement &value, std::size_t number) noexcept {
+    auto digest = json_is_string(value.json)
+                      ? parse_sha256(text_of(value.json))
+                      : std::nullopt;
+    if (!digest) {
+        return fail(value, {"a key must be \"sha256:\" and the 64 hexadecimal "
+                            "digits of its SHA-256"});
+    }
+    auto used = insert_client_key(slots_, *digest, number);
+    if (used != nullptr) {
+        auto owner = clients_[used->client - 1].id;
+        return owner.empty()
+                   ? fail(value, {"a key is listed twice"})
+                   : fail(value, {"client \"", owner, "\" has this key"});
+    }
+    return true;
+}
+
+bool Reader::read_expires(const JsonElement &value, Client &client) noexcept {
+    if (json_is_string(value.json)) {
+        client.expires = parse_timestamp(text_of(value.json));
+    }
+    return client.expires.has_value() ||
+           fail(value, {"\"expires\" must be a date-time of RFC 3339, such as "
+                        "\"2027-01-31T00:00:00Z\""});
+}
+
+bool Reader::read_disabled(const JsonElement &value, Client &client) noexcept {
+    client.disabled = json_is_true(value.json);
+    return json_is_boolean(value.json) ||
+           fail(value, {"\"disabled\" must be true or false"});
+}
+
+bool Reader::read_from(const JsonElement &list, Client &client) noexcept {
+    std::span<AddressRange> ranges;
+    auto read = [&, this](std::size_t i, const JsonElement &value) {
+        auto range = json_is_string(value.json)
+                         ? parse_address_range(text_of(value.json))
+                         : std::nullopt;
+        if (!range) {
+            return fail(value, {"an element of \"from\" must be an address or "
+                                "a network without host bits, such as "
+                                "\"10.0.0.0/8\""});
+        }
+        ranges[i] = *range;
+        return true;
+    };
+    if (!expect_list(list, "from") ||
+        !allocate(json_array_size(list.json), ranges) ||
+        !for_each_item(list, read)) {
+        return false;
+    }
+    client.from = ranges;
+    return true;
+}
+
+bool Reader::read_allow(const JsonElement &list, Client &client) noexcept {
+    std::span<std::string_view> rules;
+    auto read = [&, this](std::size_t i, const JsonElement &value) {
+        if (!json_is_string(value.json) || text_of(value.json).empty()) {
+            return fail(value, {"an element of \"allow\" must be a rule, such "
+                                "as \"POST /v1/responses\""});
+        }
+        return copy(text_of(value.json), rules[i]);
+    };
+    if (!expect_list(list, "allow") ||
+        !allocate(json_array_size(list.json), rules) ||
+        !for_each_item(list, read)) {
+        return false;
+    }
+    client.allow = rules;
+    return true;
+}
+
+bool Reader::expect_list(const JsonElement &value,
+                         std::string_view name) noexcept {
+    return json_array_size(value.json) > 0 ||  // 0 for other types, too
+           fail(value, {"\"", name, "\" must be an array, and not empty"});
+}
+
+bool Reader::refuse_member(std::string_view name,
+                           const JsonElement &value) noexcept {
+    if (name == "models" || name == "limits") {
+        return fail(value, {"\"", name, "\" is not supported in this version"},
+                    JsonPart::name);
+    }
+    if (is_harmless_name(name)) {
+        return fail(value, {"unknown member \"", name, "\""}, JsonPart::name);
+    }
+    return fail(value, {"unknown member"}, JsonPart::name);
+}
+
+bool Reader::fail(const JsonElement &at, Parts message,
+                  JsonPart part) noexcept {
+    auto position = find_json_element(text_, at.path(), part);
+    error_.line = position.line;
+    error_.column = position.column;
+    write_message(error_, message);
+    return false;
+}
+
+bool Reader::copy(std::string_view text, std::string_view &to) noexcept {
+    std::span<char> chars;
+    if (!allocate(text.size(), chars)) {
+        return false;
+    }
+    std::copy(text.begin(), text.end(), chars.begin());
+    to = {chars.data(), chars.size()};
+    return true;
+}
+
+template <typename T>
+bool Reader::allocate(std::size_t count, std::span<T> &to) noexcept {
+    auto memory =
+        allocator_.allocate(allocator_.context, count * sizeof(T), alignof(T));
+    if (memory == nullptr) {
+        write_message(error_, {"out of memory"});
+        return false;
+    }
+    to = {static_cast<T *>(memory), count};
+    std::uninitialized_value_construct_n(to.data(), count);
+    return true;
+}
+
+}  // namespace
+
+void write_message(ClientFileError &error,
+                   std::initializer_list<std::string_view> parts) noexcept {
+    auto to = error.message;
+    auto room = sizeof(error.message) - 1;
+    for (auto part : parts) {
+        part = part.substr(0, room);
+        to = std::copy(part.begin(), part.end(), to);
+        room -= part.size();
+    }
+    *to = '\0';
+}
+
+Result<ClientKeys, ClientFileError> read_clients(
+    json_t *root, std::string_view text, Allocator allocator) noexcept {
+    return Reader{text, allocator}.read(root);
+}
+
+}  // namespace keystile

@@ -1,0 +1,59 @@
+#include "key_header.hpp"
+
+#include <algorithm>
+
+#include "ascii.hpp"
+
+namespace keystile {
+namespace {
+
+constexpr std::string_view kBearer = "bearer";
+
+constexpr bool is_key_char(char c) noexcept { return c > 0x20 && c < 0x7F; }
+
+// What follows the Bearer scheme, or nothing when the scheme is another.
+std::string_view after_bearer(std::string_view value) noexcept {
+    if (value.size() <= kBearer.size() ||
+        !is_space(value[kBearer.size()]) ||
+        !equals_ignoring_case(value.substr(0, kBearer.size()), kBearer)) {
+        return {};
+    }
+    return trim(value.substr(kBearer.size()));
+}
+
+}  // namespace
+
+std::string_view read_key_header(std::string_view name,
+                                 std::string_view value) noexcept {
+    value = trim(value);
+
+    auto key = after_bearer(value);
+    if (key.empty() && !equals_ignoring_case(name, "authorization")) {
+        key = value;
+    }
+    if (key.size() > kLongestKey ||
+        !std::all_of(key.begin(), key.end(), is_key_char)) {
+        return {};
+    }
+    return key;
+}
+
+bool is_credential_header(std::string_view name) noexcept {
+    switch (name.size()) {
+    case 7:
+        return same_header_name(name, "api-key");
+    case 9:
+        return same_header_name(name, "x-api-key");
+    case 13:
+        return same_header_name(name, "authorization");
+    case 14:
+        return same_header_name(name, "x-goog-api-key") ||
+               same_header_name(name, "openai-api-key");
+    case 19:
+        return same_header_name(name, "proxy-authorization");
+    default:
+        return false;
+    }
+}
+
+}  // namespace keystile

@@ -1,0 +1,65 @@
+#include "query.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "ascii.hpp"
+
+namespace keystile {
+namespace {
+
+// Written as `comparable` below leaves them: lower case, no dashes.
+constexpr std::array<std::string_view, 8> kKeyNames{
+    "key",     "apikey",      "accesstoken",   "authorization",
+    "xapikey", "xgoogapikey", "subscriptionkey", "authtoken",
+};
+
+// Takes one decoded byte off the front of `rest`, which is not empty. A broken
+// escape stands for itself.
+constexpr char take_decoded(std::string_view &rest) noexcept {
+    char c = rest.front();
+    if (c == '%' && rest.size() > 2) {
+        int high = hex_value(rest[1]);
+        int low = hex_value(rest[2]);
+        if (high >= 0 && low >= 0) {
+            rest.remove_prefix(3);
+            return static_cast<char>(high * 16 + low);
+        }
+    }
+    rest.remove_prefix(1);
+    return c == '+' ? ' ' : c;
+}
+
+}  // namespace
+
+bool parameter_is(std::string_view name, std::string_view plain) noexcept {
+    while (!name.empty()) {
+        char c = take_decoded(name);
+        if (plain.empty() || plain.front() != c) {
+            return false;
+        }
+        plain.remove_prefix(1);
+    }
+    return plain.empty();
+}
+
+bool parameter_carries_key(std::string_view name) noexcept {
+    std::array<char, 16> comparable{};
+    std::size_t size = 0;
+
+    while (!name.empty()) {
+        char c = lower(take_decoded(name));
+        if (c == '-' || c == '_' || c == ' ') {
+            continue;
+        }
+        if (size == comparable.size()) {
+            return false;
+        }
+        comparable[size++] = c;
+    }
+    std::string_view plain{comparable.data(), size};
+    return std::find(kKeyNames.begin(), kKeyNames.end(), plain) !=
+           kKeyNames.end();
+}
+
+}  // namespace keystile

@@ -1,0 +1,44 @@
+// Which of the client's request headers go to the provider.
+//
+// Everything does, except what carries a credential, says who or where the
+// client is, belongs to one connection (RFC 9110 section 7.6.1), or is
+// written by us. Names are compared with '_' as '-', so that no spelling
+// slips through to a server that folds the two.
+
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace keystile {
+
+struct RequestHeadPolicy {
+    std::span<const std::string_view> key_headers;
+    std::string_view credential_header;           // the one that is injected
+    std::span<const std::string_view> overridden;  // by keystile_set_header
+};
+
+// Whether the line is forwarded as it was sent. A line whose name is no token
+// or whose value holds a control byte never is.
+bool forwards_request_header(std::string_view name, std::string_view value,
+                             const RequestHeadPolicy &policy) noexcept;
+
+// Whether `connection`, the value of a Connection line, names that header.
+bool connection_names(std::string_view connection,
+                      std::string_view name) noexcept;
+
+// Sec-WebSocket-Protocol lists subprotocols (RFC 6455 section 4.1); browsers,
+// which can't set headers there, put "openai-insecure-api-key.<key>" and the
+// like in it. What is left of the list without them:
+struct WebSocketProtocols {
+    std::string_view list;
+
+    // Bytes that write() will write; 0 when nothing is left.
+    std::size_t size() const noexcept;
+
+    // Requires size() bytes at `out`; returns the end of what it wrote.
+    char *write(char *out) const noexcept;
+};
+
+}  // namespace keystile

@@ -1,0 +1,135 @@
+// The configuration: what the directives record, and the immutable route that
+// a location's merge makes of it. Everything lives in the configuration pool
+// and is never written to once workers run.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+#include "core/admission.hpp"
+#include "core/error_body.hpp"
+#include "core/request_head.hpp"
+#include "core/secret_line.hpp"
+
+extern "C" {
+extern ngx_module_t ngx_http_keystile_module;
+}
+
+namespace keystile {
+
+// One keystile_credential.
+struct Credential {
+    ngx_str_t name;    // in the configuration and in logs
+    ngx_str_t header;  // "Authorization"
+    std::span<const ngx_str_t> to;  // hosts it may go to; empty: any
+    const SecretLine *secret;       // null in a process that only signals
+
+    // The complete header line. Only an admitted request may have it.
+    std::string_view line(const Permit &) const noexcept {
+        return secret->line();
+    }
+};
+
+struct MainConf {
+    ngx_array_t credentials;  // Credential *
+    ngx_array_t client_sets;  // ClientSet *
+    ngx_array_t tls;          // LocConf *, each with a TLS context of its own
+    ngx_int_t request_id_index;  // of $request_id
+};
+
+struct SetHeader {
+    std::string_view name;
+    ngx_http_complex_value_t value;
+};
+
+// What a location does with a request, worked out once. Standard layout.
+struct Route {
+    Policy policy;
+    RequestHeadPolicy head;
+    const Credential *credential;
+    std::span<const SetHeader> set_headers;
+    std::string_view host;  // for the Host header
+    std::string_view base;  // path before every target
+    std::string_view key_header_words;  // " in Authorization header or …"
+};
+
+enum class Handler : unsigned char { none, pass, health };
+
+enum class ErrorFormat : ngx_uint_t { automatic, openai, anthropic };
+
+// Where keystile_pass leads, as written.
+struct Destination {
+    ngx_str_t url;
+    ngx_url_t parsed;  // host, port, socket path
+    bool tls;
+    bool insecure_allowed;
+    ngx_str_t base;
+    u_char *file_name;  // of the directive, for messages of the merge
+    ngx_uint_t line;
+};
+
+struct LocConf {
+    // Slots write here; "upstream" is what nginx's upstream module reads.
+    ngx_http_upstream_conf_t upstream;
+    // The same with keystile_websocket_timeout: in force from a 101 on.
+    ngx_http_upstream_conf_t tunnel;
+    ngx_msec_t websocket_timeout;
+
+    Destination *destination;  // null: no keystile_pass here
+    ngx_http_upstream_resolved_t *resolved;  // null: known at start
+    Handler handler;
+
+    ngx_array_t *rules;        // Rule
+    ngx_array_t *admit;        // ngx_str_t, as written
+    ngx_array_t *key_headers;  // ngx_str_t
+    ngx_array_t *inject;       // ngx_str_t
+    ngx_array_t *set_headers;  // SetHeader
+    ngx_uint_t foreign_keys;   // 1: reject
+    ngx_uint_t error_format;   // ErrorFormat
+
+    ngx_str_t ssl_name;
+    ngx_uint_t ssl_protocols;
+    ngx_str_t ssl_ciphers;
+    ngx_uint_t ssl_verify_depth;
+    ngx_str_t ssl_trusted_certificate;
+    ngx_str_t ssl_crl;
+    ngx_array_t *ssl_conf_commands;
+
+    const Route *route;  // null: no keystile_pass here
+};
+
+inline MainConf *main_conf(ngx_conf_t *cf) noexcept {
+    return static_cast<MainConf *>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_keystile_module));
+}
+
+inline MainConf *main_conf(ngx_http_request_t *r) noexcept {
+    return static_cast<MainConf *>(
+        ngx_http_get_module_main_conf(r, ngx_http_keystile_module));
+}
+
+inline LocConf *loc_conf(ngx_http_request_t *r) noexcept {
+    return static_cast<LocConf *>(
+        ngx_http_get_module_loc_conf(r, ngx_http_keystile_module));
+}
+
+// ngx_http_module_t callbacks.
+void *create_main_conf(ngx_conf_t *cf) noexcept;
+char *init_main_conf(ngx_conf_t *cf, void *conf) noexcept;
+void *create_loc_conf(ngx_conf_t *cf) noexcept;
+char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept;
+
+// Makes conf.route, conf.upstream.upstream or conf.resolved out of a merged
+// location with keystile_pass. NGX_ERROR after logging why not.
+ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept;
+
+// Where the destination is: a group, addresses known now, or a name to be
+// resolved for each request.
+ngx_int_t find_upstream(ngx_conf_t *cf, LocConf &conf) noexcept;
+
+// The TLS context of a location with an https:// destination, shared with an
+// earlier location of the same settings. Certificates are verified and the
+// name is sent, always.
+ngx_int_t set_up_tls(ngx_conf_t *cf, LocConf &conf) noexcept;
+
+}  // namespace keystile

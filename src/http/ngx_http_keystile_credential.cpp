@@ -1,0 +1,259 @@
+// keystile_credential.
+
+#include "ngx_http_keystile_directives.hpp"
+
+#include <optional>
+
+#include "core/ascii.hpp"
+#include "core/secret_file.hpp"
+#include "ngx_http_keystile_conf.hpp"
+
+namespace keystile {
+namespace {
+
+struct Style {
+    std::string_view name;
+    HeaderLineFormat format;
+};
+
+constexpr std::array<Style, 4> kStyles{{
+    {"bearer", {"Authorization", "Bearer "}},
+    {"x-api-key", {"x-api-key", ""}},
+    {"api-key", {"api-key", ""}},
+    {"x-goog-api-key", {"x-goog-api-key", ""}},
+}};
+
+// Headers of a request that a key must not be put into.
+constexpr std::array<std::string_view, 10> kNoCredentialHeaders{
+    "host",    "connection", "content-length", "transfer-encoding",
+    "upgrade", "te",         "trailer",        "expect",
+    "cookie",  "keep-alive",
+};
+
+// A key from standard input is read once and outlives every reload. Wiped
+// when the process ends.
+constinit std::optional<SecretLine> from_stdin;
+
+// What the words of the directive say.
+struct Words {
+    ngx_str_t *name;
+    ngx_str_t *file;
+    HeaderLineFormat format = kStyles[0].format;
+    bool has_style = false;
+    bool has_header = false;
+    bool has_prefix = false;
+    bool relaxed = false;
+    std::span<ngx_str_t> to;
+};
+
+char *fail(ngx_conf_t *cf, const ngx_str_t &word, const char *why) noexcept {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"keystile_credential\": invalid \"%V\": %s", &word,
+                       why);
+    return ngx::conf_error();
+}
+
+const char *take_style(Words &words, std::string_view name) noexcept {
+    for (const auto &style : kStyles) {
+        if (style.name == name) {
+            words.format = style.format;
+            words.has_style = true;
+            return nullptr;
+        }
+    }
+    return "expected \"bearer\", \"x-api-key\", \"api-key\" or "
+           "\"x-goog-api-key\"";
+}
+
+const char *take_header(Words &words, std::string_view name) noexcept {
+    for (auto taken : kNoCredentialHeaders) {
+        if (same_header_name(taken, name)) {
+            return "this header cannot carry a credential";
+        }
+    }
+    if (!is_token(name)) {
+        return "expected a header name";
+    }
+    words.format.name = name;
+    if (!words.has_prefix) {
+        words.format.prefix = "";
+    }
+    words.has_header = true;
+    return nullptr;
+}
+
+const char *take_prefix(Words &words, std::string_view prefix) noexcept {
+    if (!is_field_value(prefix)) {
+        return "it holds a control byte";
+    }
+    words.format.prefix = prefix;
+    words.has_prefix = true;
+    return nullptr;
+}
+
+const char *take_option(Words &words, std::string_view word) noexcept {
+    auto value = word.substr(std::min(word.find('=') + 1, word.size()));
+    if (word.starts_with("style=")) {
+        return take_style(words, value);
+    }
+    if (word.starts_with("header=")) {
+        return take_header(words, value);
+    }
+    if (word.starts_with("prefix=")) {
+        return take_prefix(words, value);
+    }
+    if (word.starts_with("to=") && !value.empty()) {
+        words.to[0] = ngx::str(value);
+        return nullptr;
+    }
+    if (word == "permissions=strict" || word == "permissions=relaxed") {
+        words.relaxed = value == "relaxed";
+        return nullptr;
+    }
+    if (word == "format=raw") {
+        return nullptr;
+    }
+    if (word.starts_with("format=")) {
+        return "only \"raw\" is supported in this version";
+    }
+    return "unknown option";
+}
+
+// The options, and the hosts of to= packed at the front of `hosts`.
+char *take_words(ngx_conf_t *cf, Words &words) noexcept {
+    auto args = ngx::elements<ngx_str_t>(cf->args);
+    words.name = &args[1];
+    words.file = &args[2];
+    auto hosts = ngx::make_array<ngx_str_t>(cf->pool, args.size());
+    if (hosts.empty()) {
+        return ngx::conf_error();
+    }
+
+    std::size_t count = 0;
+    for (auto &word : args.subspan(3)) {
+        words.to = hosts.subspan(count);
+        if (const char *why = take_option(words, ngx::view(word))) {
+            return fail(cf, word, why);
+        }
+        count += hosts[count].len != 0;
+    }
+    words.to = hosts.first(count);
+
+    if (words.has_style && words.has_header) {
+        return fail(cf, args[0], "give either \"style=\" or \"header=\"");
+    }
+    if (words.has_prefix && !words.has_header) {
+        return fail(cf, args[0], "\"prefix=\" goes with \"header=\"");
+    }
+    return NGX_CONF_OK;
+}
+
+void log_error(ngx_conf_t *cf, const Words &words,
+               const SecretFileError &error) noexcept {
+    auto rule = ngx::str(describe(error.rule));
+    const char *what =
+        error.component[0] != '\0' ? error.component : "standard input";
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, error.error_number,
+                       "credential \"%V\": \"%s\" %V", words.name, what,
+                       &rule);
+}
+
+void log_warnings(ngx_conf_t *cf, const Words &words,
+                  const SecretFileWarnings &warnings) noexcept {
+    if (warnings.accessible_by_others) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "credential \"%V\": \"%V\" can be read by others "
+                           "than its owner (allowed by "
+                           "\"permissions=relaxed\")",
+                           words.name, words.file);
+    }
+    if (warnings.scheme_removed) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "credential \"%V\": \"%V\" begins with a scheme, "
+                           "which was removed; it must hold the key alone",
+                           words.name, words.file);
+    }
+}
+
+// The line from standard input, read by the first configuration that asks.
+const SecretLine *read_stdin(ngx_conf_t *cf, const Words &words) noexcept {
+    if (!from_stdin) {
+        SecretFileWarnings warnings;
+        auto line = read_secret_fd(STDIN_FILENO, words.format, warnings);
+        if (!line) {
+            log_error(cf, words, line.error());
+            return nullptr;
+        }
+        log_warnings(cf, words, warnings);
+        from_stdin.emplace(std::move(*line));
+    }
+    if (!from_stdin->line().starts_with(words.format.name)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "credential \"%V\": the header of a key from "
+                           "standard input cannot change without a restart",
+                           words.name);
+        return nullptr;
+    }
+    return &*from_stdin;
+}
+
+const SecretLine *read_file(ngx_conf_t *cf, const Words &words) noexcept {
+    if (ngx_conf_full_name(cf->cycle, words.file, 1) != NGX_OK) {
+        return nullptr;
+    }
+    SecretFileOptions options{.relaxed = words.relaxed, .owner = geteuid()};
+    SecretFileWarnings warnings;
+    auto *path = reinterpret_cast<const char *>(words.file->data);
+    auto line = read_secret_file(path, words.format, options, warnings);
+    if (!line) {
+        log_error(cf, words, line.error());
+        return nullptr;
+    }
+    log_warnings(cf, words, warnings);
+    return ngx::make_owned<SecretLine>(cf->pool, std::move(*line));
+}
+
+}  // namespace
+
+char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
+    auto &conf = *static_cast<MainConf *>(data);
+    Words words{};
+    if (char *rv = take_words(cf, words); rv != NGX_CONF_OK) {
+        return rv;
+    }
+    for (auto *other : ngx::elements<Credential *>(&conf.credentials)) {
+        if (ngx::view(other->name) == ngx::view(*words.name)) {
+            return fail(cf, *words.name, "there is a credential of that name");
+        }
+    }
+
+    // "nginx -s" reads the configuration too, and "nginx -t" may be run by
+    // hand: neither may wait for, or eat, what is on standard input.
+    bool stdin_wanted = ngx::view(*words.file) == "-";
+    bool reads = !stdin_wanted ||
+                 (ngx_process != NGX_PROCESS_SIGNALLER && !ngx_test_config);
+    const SecretLine *secret = nullptr;
+    if (reads) {
+        secret = stdin_wanted ? read_stdin(cf, words) : read_file(cf, words);
+        if (secret == nullptr) {
+            return ngx::conf_error();
+        }
+    }
+
+    auto *credential = ngx::make<Credential>(cf->pool);
+    auto **slot = credential == nullptr
+                      ? nullptr
+                      : static_cast<Credential **>(
+                            ngx_array_push(&conf.credentials));
+    if (slot == nullptr) {
+        return ngx::conf_error();
+    }
+    credential->name = *words.name;
+    credential->header = ngx::str(words.format.name);
+    credential->to = words.to;
+    credential->secret = secret;
+    *slot = credential;
+    return NGX_CONF_OK;
+}
+
+}  // namespace keystile

@@ -1,0 +1,22 @@
+// Directive handlers (ngx_command_t.set): each records what was written, and
+// refuses what can be judged on the spot. The reference is in README.md.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+namespace keystile {
+
+char *set_credential(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+char *set_client_keys(ngx_conf_t *cf, ngx_command_t *cmd,
+                      void *conf) noexcept;
+char *set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+char *set_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+char *set_allow(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+char *set_set_header(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+
+// A list of words, given once: keystile_admit, keystile_inject,
+// keystile_key_headers. cmd->offset is that of the array.
+char *set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+
+}  // namespace keystile

@@ -1,0 +1,159 @@
+#include "ngx_http_keystile_exchange.hpp"
+
+#include "ngx_http_keystile_process.hpp"
+
+namespace keystile {
+namespace {
+
+// What a location without a route would use for headers().
+constexpr std::array<std::string_view, 2> kDefaultKeyHeaders{
+    "authorization", "x-api-key"};
+
+// The target as it was sent. nginx strips an absolute form to its path, so
+// that one is taken from the request line and fails the check of its form.
+std::string_view raw_target(ngx_http_request_t *r) noexcept {
+    auto line = ngx::view(r->request_line);
+    if (line.size() > r->method_name.len) {
+        line.remove_prefix(r->method_name.len);
+        while (!line.empty() && line.front() == ' ') {
+            line.remove_prefix(1);
+        }
+        if (!line.empty() && line.front() != '/') {
+            return line;
+        }
+    }
+    return ngx::view(r->unparsed_uri);
+}
+
+std::optional<Address> peer_address(const sockaddr *sa) noexcept {
+    if (sa->sa_family == AF_INET) {
+        std::array<std::uint8_t, 4> v4;
+        auto *sin = reinterpret_cast<const sockaddr_in *>(sa);
+        ngx_memcpy(v4.data(), &sin->sin_addr, v4.size());
+        return Address::from_ipv4(v4);
+    }
+#if (NGX_HAVE_INET6)
+    if (sa->sa_family == AF_INET6) {
+        Address address{};
+        auto *sin6 = reinterpret_cast<const sockaddr_in6 *>(sa);
+        ngx_memcpy(address.bytes.data(), &sin6->sin6_addr,
+                   address.bytes.size());
+        return address;
+    }
+#endif
+    return std::nullopt;
+}
+
+}  // namespace
+
+Exchange::Exchange(ngx_http_request_t *r) noexcept
+    : r_{r},
+      headers_{loc_conf(r)->route != nullptr
+                   ? loc_conf(r)->route->policy.key_headers
+                   : std::span<const std::string_view>{kDefaultKeyHeaders}} {
+    ngx::for_each_header(r->headers_in.headers, [this](ngx_table_elt_t &h) {
+        headers_.see(ngx::view(h.key), ngx::view(h.value));
+        return true;
+    });
+}
+
+Exchange *Exchange::find(ngx_http_request_t *r) noexcept {
+    r = r->main;
+    void *ctx = ngx_http_get_module_ctx(r, ngx_http_keystile_module);
+    if (ctx != nullptr) {
+        return static_cast<Exchange *>(ctx);
+    }
+
+    auto *exchange = ngx::find_owned<Exchange>(r->pool);
+    if (exchange != nullptr) {
+        ngx_http_set_ctx(r, exchange, ngx_http_keystile_module);
+    }
+    return exchange;
+}
+
+Exchange *Exchange::of(ngx_http_request_t *r) noexcept {
+    auto *exchange = find(r);
+    if (exchange == nullptr) {
+        r = r->main;
+        exchange = ngx::make_owned<Exchange>(r->pool, r);
+        ngx_http_set_ctx(r, exchange, ngx_http_keystile_module);
+    }
+    return exchange;
+}
+
+const Decision &Exchange::decide(const Route &route) noexcept {
+    bool refused = decision_ && !decision_->has_value();
+    if (refused || decided_for_ == &route) {
+        return *decision_;
+    }
+
+    decision_ = make_decision(route);
+    decided_for_ = &route;
+    if (!*decision_) {
+        log_refusal(decision_->error());
+    }
+    return *decision_;
+}
+
+Decision Exchange::make_decision(const Route &route) noexcept {
+    std::optional<Identity> known;
+    if (decision_) {
+        known = (*decision_)->identity();
+    } else if (headers_.key_headers().data() !=
+               route.policy.key_headers.data()) {
+        *this = Exchange{r_};  // made before its location was known
+    }
+
+    Inquiry inquiry{
+        .method = ngx::view(r_->method_name),
+        .target = raw_target(r_),
+        .headers = headers_,
+        .peer = peer_address(r_->connection->sockaddr),
+        .now = ngx_time(),
+        .can_upgrade = r_->http_version == NGX_HTTP_VERSION_11,
+        .has_body = r_->headers_in.content_length_n > 0 ||
+                    r_->headers_in.chunked,
+    };
+    return keystile::decide(route.policy, inquiry, process_sha256(),
+                            known ? &*known : nullptr);
+}
+
+void Exchange::log_refusal(const Refusal &refusal) const noexcept {
+    auto code = ngx::str(describe(refusal.denial).code);
+    auto client = ngx::str(refusal.client.empty() ? "-" : refusal.client);
+    auto fault = ngx::str(refusal.fault ? describe(*refusal.fault)
+                                        : describe(refusal.denial).message);
+
+    ngx_log_error(NGX_LOG_WARN, r_->connection->log, 0,
+                  "keystile refused the request: %V (%V), client id \"%V\"",
+                  &code, &fault, &client);
+}
+
+std::string_view Exchange::request_id() noexcept {
+    if (!headers_.request_id().empty()) {
+        return headers_.request_id();
+    }
+    if (request_id_.len == 0) {
+        auto index = static_cast<ngx_uint_t>(main_conf(r_)->request_id_index);
+        auto *value = ngx_http_get_indexed_variable(r_, index);
+        if (value != nullptr && value->valid && !value->not_found) {
+            request_id_ = {value->len, value->data};
+        }
+    }
+    return ngx::view(request_id_);
+}
+
+ErrorShape Exchange::error_shape(const LocConf &conf) const noexcept {
+    switch (static_cast<ErrorFormat>(conf.error_format)) {
+    case ErrorFormat::openai:
+        return ErrorShape::openai;
+    case ErrorFormat::anthropic:
+        return ErrorShape::anthropic;
+    case ErrorFormat::automatic:
+        break;
+    }
+    return headers_.has_anthropic_version() ? ErrorShape::anthropic
+                                            : ErrorShape::openai;
+}
+
+}  // namespace keystile

@@ -1,0 +1,76 @@
+// One request, from its admission to its end.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+#include "ngx_http_keystile_conf.hpp"
+
+#include <optional>
+
+namespace keystile {
+
+// Lives in the pool of the main request. Internal redirects, named locations
+// and error_page forget a module's context; the object is then found again as
+// the pool's cleanup, so that nothing is decided twice.
+class Exchange {
+public:
+    // The exchange of r's main request, or null where there is none yet.
+    static Exchange *find(ngx_http_request_t *r) noexcept;
+
+    // The same, made when there is none. Null when out of memory.
+    static Exchange *of(ngx_http_request_t *r) noexcept;
+
+    // Decides on the main request in its present location, which must have a
+    // route; once for each location it comes to. A refusal stands, and the
+    // caller's identity is kept, over redirects. One log line per refusal.
+    const Decision &decide(const Route &route) noexcept;
+
+    // The decision, or null before the first.
+    const Decision *decision() const noexcept {
+        return decision_ ? &*decision_ : nullptr;
+    }
+
+    // The id that goes up and comes back: the caller's, when it is one we
+    // accept, else nginx's $request_id.
+    std::string_view request_id() noexcept;
+
+    // The shape of our errors for this caller.
+    ErrorShape error_shape(const LocConf &conf) const noexcept;
+
+    const CallerHeaders &headers() const noexcept { return headers_; }
+
+    // State of the present try at the upstream; reset by reinit_request.
+    struct Try {
+        ngx_http_status_t status{};
+        ngx_http_chunked_t chunked{};
+        bool peer_checked = false;
+        bool has_request_id = false;  // the reply brought its own
+        bool relaying = false;        // its head is being passed on
+        u_char *refusal_text = nullptr;  // the body of a 403, de-chunked
+    };
+    Try attempt;
+    const Credential *credential = nullptr;  // the one that was sent
+
+    // nginx's own reader of the request body, while it is arriving.
+    ngx_http_event_handler_pt body_reader = nullptr;
+
+    // The JSON that takes the place of an error page; data is null if there
+    // is none.
+    ngx_str_t error_text = ngx_null_string;
+    bool error_text_sent = false;
+
+    explicit Exchange(ngx_http_request_t *r) noexcept;
+
+private:
+    Decision make_decision(const Route &route) noexcept;
+    void log_refusal(const Refusal &refusal) const noexcept;
+
+    ngx_http_request_t *r_;
+    CallerHeaders headers_;
+    ngx_str_t request_id_ = ngx_null_string;
+    const Route *decided_for_ = nullptr;
+    std::optional<Decision> decision_;
+};
+
+}  // namespace keystile

@@ -1,0 +1,181 @@
+#include "ngx_http_keystile_refusal.hpp"
+
+#include "core/ascii.hpp"
+#include "core/provider_refusal.hpp"
+#include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_response.hpp"
+
+namespace keystile {
+namespace {
+
+// Seconds until a client may find the credential mended.
+constexpr std::string_view kRetryAfter = "60";
+
+ngx_int_t give_header(ngx_http_request_t *r, std::string_view name,
+                      std::string_view lowcase,
+                      std::string_view value) noexcept {
+    auto *h = ngx::add_header(r->upstream->headers_in.headers, name, lowcase,
+                              value);
+    if (h == nullptr) {
+        return NGX_ERROR;
+    }
+    if (lowcase == "content-type") {
+        r->upstream->headers_in.content_type = h;
+    }
+    return NGX_OK;
+}
+
+// Makes the provider's reply one of ours, in its own buffer: what is left of
+// the head and the body is forgotten, and so is the connection.
+ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
+                        Denial denial) noexcept {
+    auto *u = r->upstream;
+    auto reply = describe(denial);
+    ErrorBody body{.shape = exchange.error_shape(*loc_conf(r)),
+                   .reply = reply,
+                   .more = {},
+                   .request_id = exchange.request_id()};
+    if (body.size() >
+        static_cast<std::size_t>(u->buffer.end - u->buffer.start)) {
+        return NGX_ERROR;
+    }
+
+    auto *start = reinterpret_cast<char *>(u->buffer.start);
+    auto *end = body.write(start);
+    u->buffer.pos = u->buffer.start;
+    u->buffer.last = reinterpret_cast<u_char *>(end);
+
+    u->headers_in = {};
+    u->headers_in.status_n = reply.status;
+    u->headers_in.content_length_n = end - start;
+    u->headers_in.last_modified_time = -1;
+    u->headers_in.connection_close = 1;
+    exchange.attempt.has_request_id = false;
+    if (ngx_list_init(&u->headers_in.headers, r->pool, 4,
+                      sizeof(ngx_table_elt_t)) != NGX_OK ||
+        ngx_list_init(&u->headers_in.trailers, r->pool, 2,
+                      sizeof(ngx_table_elt_t)) != NGX_OK ||
+        give_header(r, "Content-Type", "content-type", "application/json") !=
+            NGX_OK) {
+        return NGX_ERROR;
+    }
+    ngx_int_t rc =
+        reply.retry_helps
+            ? give_header(r, "Retry-After", "retry-after", kRetryAfter)
+            : give_header(r, "x-should-retry", "x-should-retry", "false");
+    return rc == NGX_OK ? pass_reply(r) : NGX_ERROR;
+}
+
+ngx_int_t reject(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "the provider does not accept credential \"%V\": it "
+                  "answered %ui",
+                  &exchange.credential->name,
+                  r->upstream->headers_in.status_n);
+    return replace_reply(r, exchange, Denial::upstream_credential_rejected);
+}
+
+// The body of a 403, as far as it is there.
+struct Body {
+    std::string_view text;  // without its chunked framing
+    bool complete;
+    bool unreadable;  // will never be known to be complete
+};
+
+Body arrived_chunked(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *u = r->upstream;
+    auto *&text = exchange.attempt.refusal_text;
+    if (text == nullptr) {
+        text = static_cast<u_char *>(
+            ngx_pnalloc(r->pool, u->conf->buffer_size));
+    }
+
+    ngx_buf_t in = u->buffer;
+    ngx_http_chunked_t chunked{};
+    auto *p = text;
+    ngx_int_t rc = text == nullptr ? NGX_ERROR : NGX_OK;
+    while (rc == NGX_OK) {
+        rc = ngx::parse_chunked(ngx_http_parse_chunked, r, &in, &chunked);
+        if (rc == NGX_OK) {
+            auto here =
+                ngx_min(chunked.size, static_cast<off_t>(in.last - in.pos));
+            p = ngx_cpymem(p, in.pos, static_cast<std::size_t>(here));
+            in.pos += here;
+            chunked.size -= here;
+        }
+    }
+    return {ngx::view({static_cast<std::size_t>(p - text), text}),
+            rc == NGX_DONE, rc == NGX_ERROR};
+}
+
+Body arrived(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *u = r->upstream;
+    if (u->headers_in.chunked) {
+        return arrived_chunked(r, exchange);
+    }
+    auto size = static_cast<std::size_t>(u->buffer.last - u->buffer.pos);
+    bool counted = u->headers_in.content_length_n >= 0;
+    return {ngx::view({size, u->buffer.pos}),
+            counted &&
+                static_cast<off_t>(size) >= u->headers_in.content_length_n,
+            !counted};
+}
+
+bool headers_repeat(ngx_http_request_t *r, std::string_view key) noexcept {
+    return !ngx::for_each_header(
+        r->upstream->headers_in.headers, [key](ngx_table_elt_t &h) {
+            return !repeats_secret(ngx::view(h.value), key);
+        });
+}
+
+// process_header while the body of a 403 arrives.
+ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
+    auto *u = r->upstream;
+    auto &exchange = *Exchange::find(r);
+    auto key = exchange.credential->secret->value();
+
+    auto body = arrived(r, exchange);
+    bool full = u->buffer.last == u->buffer.end;
+    if (!body.complete && !body.unreadable && !full) {
+        return NGX_AGAIN;
+    }
+    if (says_credential_is_bad(body.text) || repeats_secret(body.text, key) ||
+        headers_repeat(r, key)) {
+        return reject(r, exchange);
+    }
+    return body.complete
+               ? pass_reply(r)
+               : replace_reply(r, exchange,
+                               Denial::upstream_refusal_unreadable);
+}
+
+bool is_compressed(ngx_http_request_t *r) noexcept {
+    return !ngx::for_each_header(
+        r->upstream->headers_in.headers, [](ngx_table_elt_t &h) {
+            return !equals_ignoring_case(ngx::view(h.key),
+                                         "content-encoding") ||
+                   equals_ignoring_case(ngx::view(h.value), "identity");
+        });
+}
+
+}  // namespace
+
+ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *u = r->upstream;
+
+    if (u->headers_in.status_n == NGX_HTTP_UNAUTHORIZED) {
+        return reject(r, exchange);
+    }
+    if (u->headers_in.status_n != NGX_HTTP_FORBIDDEN ||
+        r->method == NGX_HTTP_HEAD) {
+        return pass_reply(r);
+    }
+    if (is_compressed(r)) {
+        return replace_reply(r, exchange,
+                             Denial::upstream_refusal_unreadable);
+    }
+    u->process_header = judge_forbidden;
+    return judge_forbidden(r);
+}
+
+}  // namespace keystile

@@ -1,0 +1,321 @@
+#include "ngx_http_keystile_response.hpp"
+
+#include "core/ascii.hpp"
+#include "core/request_head.hpp"
+#include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_refusal.hpp"
+
+namespace keystile {
+namespace {
+
+ngx_int_t invalid(ngx_http_request_t *r, const char *what) noexcept {
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "upstream sent %s",
+                  what);
+    return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+}
+
+// The parsed line as a header of the reply, in one allocation.
+ngx_table_elt_t *take_header(ngx_http_request_t *r) noexcept {
+    auto *h = static_cast<ngx_table_elt_t *>(
+        ngx_list_push(&r->upstream->headers_in.headers));
+    if (h == nullptr) {
+        return nullptr;
+    }
+    *h = {};
+
+    auto name = static_cast<std::size_t>(r->header_name_end -
+                                         r->header_name_start);
+    auto value = static_cast<std::size_t>(r->header_end - r->header_start);
+    auto *p = static_cast<u_char *>(
+        ngx_pnalloc(r->pool, name + 1 + value + 1 + name));
+    if (p == nullptr) {
+        return nullptr;
+    }
+
+    h->hash = r->header_hash;
+    h->key = {name, p};
+    h->value = {value, p + name + 1};
+    h->lowcase_key = p + name + 1 + value + 1;
+
+    *ngx_cpymem(h->key.data, r->header_name_start, name) = '\0';
+    *ngx_cpymem(h->value.data, r->header_start, value) = '\0';
+    if (name == r->lowcase_index) {
+        ngx_memcpy(h->lowcase_key, r->lowcase_header, name);
+    } else {
+        ngx_strlow(h->lowcase_key, h->key.data, name);
+    }
+    return h;
+}
+
+// nginx's own handling of the header, where it has one.
+ngx_int_t note_header(ngx_http_request_t *r, Exchange &exchange,
+                      ngx_table_elt_t &h) noexcept {
+    auto *umcf = static_cast<ngx_http_upstream_main_conf_t *>(
+        ngx_http_get_module_main_conf(r, ngx_http_upstream_module));
+    auto *known = static_cast<ngx_http_upstream_header_t *>(ngx_hash_find(
+        &umcf->headers_in_hash, h.hash, h.lowcase_key, h.key.len));
+
+    auto name = ngx::view(h.key);
+    if (equals_ignoring_case(name, "x-request-id")) {
+        exchange.attempt.has_request_id = true;
+    } else if (equals_ignoring_case(name, "upgrade") &&
+               exchange.attempt.status.code != NGX_HTTP_SWITCHING_PROTOCOLS) {
+        h.hash = 0;  // an offer, of that connection: copied, but not sent
+    }
+    return known == nullptr ? NGX_OK : known->handler(r, &h, known->offset);
+}
+
+// Headers that the reply's Connection names are of that connection. A header
+// with no hash is copied, but not sent.
+void drop_named_by_connection(ngx_list_t &headers) noexcept {
+    ngx::for_each_header(headers, [&headers](ngx_table_elt_t &connection) {
+        if (!equals_ignoring_case(ngx::view(connection.key), "connection")) {
+            return true;
+        }
+        return ngx::for_each_header(headers, [&](ngx_table_elt_t &h) {
+            if (connection_names(ngx::view(connection.value),
+                                 ngx::view(h.key)) &&
+                !equals_ignoring_case(ngx::view(h.key), "upgrade")) {
+                h.hash = 0;
+            }
+            return true;
+        });
+    });
+}
+
+// RFC 9112 6.3: replies that have no body, whatever their headers say.
+bool has_no_body(ngx_http_request_t *r) noexcept {
+    auto status = r->upstream->headers_in.status_n;
+    return status == NGX_HTTP_NO_CONTENT ||
+           status == NGX_HTTP_NOT_MODIFIED ||
+           r->method == NGX_HTTP_HEAD;
+}
+
+// Once all headers are there.
+ngx_int_t end_head(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *u = r->upstream;
+
+    if (u->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS) {
+        if (!(*exchange.decision())->websocket()) {
+            return invalid(r, "101 to a request without Upgrade");
+        }
+    } else if (u->headers_in.chunked && u->headers_in.content_length_n >= 0) {
+        return invalid(r, "both \"Content-Length\" and "
+                          "\"Transfer-Encoding\"");
+    }
+    if (u->headers_in.connection != nullptr) {
+        drop_named_by_connection(u->headers_in.headers);
+    }
+    return judge_reply(r, exchange);
+}
+
+ngx_int_t process_headers(ngx_http_request_t *r) noexcept {
+    auto &exchange = *Exchange::find(r);
+
+    for (;;) {
+        ngx_int_t rc = ngx_http_parse_header_line(r, &r->upstream->buffer, 1);
+        if (rc == NGX_HTTP_PARSE_HEADER_DONE) {
+            return end_head(r, exchange);
+        }
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+        if (rc != NGX_OK) {
+            return invalid(r, "an invalid header");
+        }
+
+        auto *h = take_header(r);
+        if (h == nullptr) {
+            return NGX_ERROR;
+        }
+        rc = note_header(r, exchange, *h);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+}
+
+// 1xx other than 101 says that the reply proper is yet to come.
+ngx_int_t skip_informational(ngx_http_request_t *r) noexcept {
+    for (;;) {
+        ngx_int_t rc = ngx_http_parse_header_line(r, &r->upstream->buffer, 1);
+        if (rc == NGX_HTTP_PARSE_HEADER_DONE) {
+            Exchange::find(r)->attempt.status = {};
+            r->state = 0;
+            r->upstream->process_header = process_status_line;
+            return process_status_line(r);
+        }
+        if (rc != NGX_OK) {
+            return rc == NGX_AGAIN ? NGX_AGAIN
+                                   : invalid(r, "an invalid header");
+        }
+    }
+}
+
+void append_out(ngx_http_upstream_t *u, ngx_chain_t *cl) noexcept {
+    auto **ll = &u->out_bufs;
+    while (*ll != nullptr) {
+        ll = &(*ll)->next;
+    }
+    *ll = cl;
+}
+
+// Adds bytes of the reply's buffer to what goes to the client now.
+ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
+    auto *u = r->upstream;
+    auto *cl = ngx_chain_get_free_buf(r->pool, &u->free_bufs);
+    if (cl == nullptr) {
+        return NGX_ERROR;
+    }
+    cl->next = nullptr;
+    cl->buf->flush = 1;
+    cl->buf->memory = 1;
+    cl->buf->pos = pos;
+    cl->buf->last = last;
+    cl->buf->tag = u->output.tag;
+    append_out(u, cl);
+    return NGX_OK;
+}
+
+ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(data);
+    auto *u = r->upstream;
+    auto &chunked = Exchange::find(r)->attempt.chunked;
+    auto *buf = &u->buffer;
+
+    buf->pos = buf->last;
+    buf->last += bytes;
+
+    for (;;) {
+        ngx_int_t rc =
+            ngx::parse_chunked(ngx_http_parse_chunked, r, buf, &chunked);
+        if (rc == NGX_OK) {
+            auto here = ngx_min(chunked.size,
+                                static_cast<off_t>(buf->last - buf->pos));
+            if (hand_on(r, buf->pos, buf->pos + here) != NGX_OK) {
+                return NGX_ERROR;
+            }
+            buf->pos += here;
+            chunked.size -= here;
+            continue;
+        }
+        if (rc == NGX_DONE) {
+            u->keepalive =
+                !u->headers_in.connection_close && buf->pos == buf->last;
+            u->length = 0;
+            return NGX_OK;
+        }
+        if (rc == NGX_AGAIN) {
+            return NGX_OK;
+        }
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "upstream sent invalid chunked response");
+        return NGX_ERROR;
+    }
+}
+
+}  // namespace
+
+ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
+    auto *u = r->upstream;
+    auto &status = Exchange::find(r)->attempt.status;
+
+    ngx_int_t rc = ngx_http_parse_status_line(r, &u->buffer, &status);
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+    if (rc != NGX_OK) {
+        return invalid(r, "no valid HTTP/1.x status line");
+    }
+    if (status.code < 200 && status.code != NGX_HTTP_SWITCHING_PROTOCOLS) {
+        u->process_header = skip_informational;
+        return skip_informational(r);
+    }
+
+    if (u->state != nullptr && u->state->status == 0) {
+        u->state->status = status.code;
+    }
+    u->headers_in.status_n = status.code;
+    u->headers_in.status_line = ngx::copy(
+        r->pool, {reinterpret_cast<char *>(status.start),
+                  static_cast<std::size_t>(status.end - status.start)});
+    if (u->headers_in.status_line.data == nullptr) {
+        return NGX_ERROR;
+    }
+    u->headers_in.connection_close =
+        status.http_version < NGX_HTTP_VERSION_11;
+
+    u->process_header = process_headers;
+    return process_headers(r);
+}
+
+ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
+    auto *u = r->upstream;
+
+    if (has_no_body(r) ||
+        (!u->headers_in.chunked && u->headers_in.content_length_n == 0)) {
+        u->keepalive = !u->headers_in.connection_close;
+    }
+    if (u->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS) {
+        u->keepalive = 0;
+        u->upgrade = 1;
+        u->conf = &loc_conf(r)->tunnel;
+    }
+    Exchange::find(r)->attempt.relaying = true;
+    return NGX_OK;
+}
+
+ngx_int_t init_body(void *data) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(data);
+    auto *u = r->upstream;
+
+    if (has_no_body(r)) {
+        u->length = 0;
+    } else if (u->headers_in.chunked) {
+        u->input_filter = copy_chunked_body;
+        u->length = 1;  // until the last chunk
+    } else {
+        u->length = u->headers_in.content_length_n;  // -1: until the end
+    }
+    if (u->length == 0) {
+        u->keepalive = !u->headers_in.connection_close;
+    }
+    return NGX_OK;
+}
+
+ngx_int_t copy_body(void *data, ssize_t bytes) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(data);
+    auto *u = r->upstream;
+    auto *buf = &u->buffer;
+    auto *pos = buf->last;
+    auto length = bytes;
+    buf->last += bytes;
+
+    if (u->length >= 0 && bytes > u->length) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "upstream sent more data than specified in "
+                      "\"Content-Length\" header");
+        u->headers_in.connection_close = 1;
+        u->keepalive = 0;
+        length = static_cast<ssize_t>(u->length);
+        if (length == 0) {
+            return NGX_OK;
+        }
+    }
+    if (hand_on(r, pos, pos + length) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (u->length >= 0) {
+        u->length -= length;
+        if (u->length == 0) {
+            u->keepalive = !u->headers_in.connection_close;
+        }
+    }
+    return NGX_OK;
+}
+
+void abort_request(ngx_http_request_t *) noexcept {}
+
+void finalize_request(ngx_http_request_t *, ngx_int_t) noexcept {}
+
+}  // namespace keystile

@@ -1,0 +1,277 @@
+// From what was written to what is done: the immutable route of a location.
+
+#include "ngx_http_keystile_conf.hpp"
+
+#include "core/ascii.hpp"
+#include "core/key_header.hpp"
+
+namespace keystile {
+namespace {
+
+constexpr std::array<std::string_view, 2> kDefaultKeyHeaders{
+    "authorization", "x-api-key"};
+
+// Headers with a meaning of their own, which cannot carry a client's key.
+constexpr std::array<std::string_view, 8> kNoKeyHeaders{
+    "connection",        "upgrade", "host",   "content-length",
+    "transfer-encoding", "te",      "cookie", "x-request-id",
+};
+
+// An error of the location as a whole, at its keystile_pass.
+ngx_int_t fail(ngx_conf_t *cf, const LocConf &conf, const char *what,
+               const ngx_str_t &word) noexcept {
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"keystile_pass\": %s%V in %s:%ui", what, &word,
+                  conf.destination->file_name, conf.destination->line);
+    return NGX_ERROR;
+}
+
+ngx_int_t fail(ngx_conf_t *cf, const LocConf &conf,
+               const char *what) noexcept {
+    return fail(cf, conf, what, ngx_str_t{});
+}
+
+// A list of ngx_str_t as a list of views, in the pool.
+std::span<std::string_view> views(ngx_conf_t *cf,
+                                  std::span<const ngx_str_t> words) noexcept {
+    auto all = ngx::make_array<std::string_view>(cf->pool, words.size());
+    for (std::size_t i = 0; i < all.size(); i++) {
+        all[i] = ngx::view(words[i]);
+    }
+    return all;
+}
+
+ngx_int_t resolve_key_headers(ngx_conf_t *cf, const LocConf &conf,
+                              Route &route) noexcept {
+    auto words = ngx::elements<ngx_str_t>(conf.key_headers);
+    if (words.empty()) {
+        route.policy.key_headers = kDefaultKeyHeaders;
+        return NGX_OK;
+    }
+    if (words.size() > kMostKeyHeaders) {
+        return fail(cf, conf, "more than 8 names in \"keystile_key_headers\"");
+    }
+    for (std::size_t i = 0; i < words.size(); i++) {
+        auto name = ngx::view(words[i]);
+        if (!is_token(name)) {
+            return fail(cf, conf,
+                        "\"keystile_key_headers\": not a header name: ",
+                        words[i]);
+        }
+        for (auto taken : kNoKeyHeaders) {
+            if (same_header_name(taken, name)) {
+                return fail(cf, conf,
+                            "\"keystile_key_headers\": a key cannot be in ",
+                            words[i]);
+            }
+        }
+        for (std::size_t k = 0; k < i; k++) {
+            if (same_header_name(ngx::view(words[k]), name)) {
+                return fail(cf, conf,
+                            "\"keystile_key_headers\": given twice: ",
+                            words[i]);
+            }
+        }
+    }
+    route.policy.key_headers = views(cf, words);
+    return route.policy.key_headers.empty() ? NGX_ERROR : NGX_OK;
+}
+
+ngx_int_t resolve_client_sets(ngx_conf_t *cf, const LocConf &conf,
+                              std::span<const ngx_str_t> words,
+                              Policy &policy) noexcept {
+    auto known =
+        ngx::elements<ClientSet *>(&main_conf(cf)->client_sets);
+    auto sets = ngx::make_array<const ClientSet *>(cf->pool, words.size());
+
+    for (std::size_t i = 0; i < sets.size(); i++) {
+        for (const auto *set : known) {
+            if (set->name == ngx::view(words[i])) {
+                sets[i] = set;
+            }
+        }
+        if (sets[i] == nullptr) {
+            return fail(cf, conf,
+                        "\"keystile_admit\": there is no "
+                        "\"keystile_client_keys\" named ",
+                        words[i]);
+        }
+    }
+    policy.admit = Admit::clients;
+    policy.client_sets = sets;
+    return sets.empty() ? NGX_ERROR : NGX_OK;
+}
+
+ngx_int_t resolve_admit(ngx_conf_t *cf, const LocConf &conf,
+                        Policy &policy) noexcept {
+    auto words = ngx::elements<ngx_str_t>(conf.admit);
+    if (words.empty()) {
+        return fail(cf, conf,
+                    "\"keystile_admit\" is missing: name the client-key "
+                    "sets that may pass, or write \"keystile_admit any\"");
+    }
+    if (ngx::view(words[0]) == "any") {
+        policy.admit = Admit::any;
+        return words.size() == 1
+                   ? NGX_OK
+                   : fail(cf, conf, "\"keystile_admit any\" stands alone");
+    }
+    if (ngx::view(words[0]) == "placeholder") {
+        policy.admit = Admit::placeholder;
+        policy.placeholders = views(cf, words.subspan(1));
+        return words.size() > 1
+                   ? NGX_OK
+                   : fail(cf, conf,
+                          "\"keystile_admit placeholder\" names no value");
+    }
+    return resolve_client_sets(cf, conf, words, policy);
+}
+
+ngx_int_t resolve_credential(ngx_conf_t *cf, const LocConf &conf,
+                             Route &route) noexcept {
+    auto words = ngx::elements<ngx_str_t>(conf.inject);
+    if (words.empty()) {
+        return fail(cf, conf, "\"keystile_inject\" is missing: name the "
+                              "\"keystile_credential\" to send");
+    }
+    if (words.size() > 1 || ngx::view(words[0]) == "passthrough") {
+        return fail(cf, conf, "\"keystile_inject\": pools and "
+                              "\"passthrough\" are not supported in this "
+                              "version");
+    }
+    for (auto *credential :
+         ngx::elements<Credential *>(&main_conf(cf)->credentials)) {
+        if (ngx::view(credential->name) == ngx::view(words[0])) {
+            route.credential = credential;
+            return NGX_OK;
+        }
+    }
+    return fail(cf, conf,
+                "\"keystile_inject\": there is no \"keystile_credential\" "
+                "named ",
+                words[0]);
+}
+
+// A credential with to= goes there and nowhere else.
+ngx_int_t check_binding(ngx_conf_t *cf, const LocConf &conf,
+                        const Credential &credential) noexcept {
+    auto &to = *conf.destination;
+    auto host = ngx::view(to.tls && conf.ssl_name.len != 0
+                              ? conf.ssl_name
+                              : to.parsed.host);
+    for (auto &bound : credential.to) {
+        if (equals_ignoring_case(ngx::view(bound), host)) {
+            return NGX_OK;
+        }
+    }
+    if (credential.to.empty()) {
+        return NGX_OK;
+    }
+    ngx_str_t name = ngx::str(host);
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"keystile_pass\": credential \"%V\" is bound by \"to=\" "
+                  "to another host than \"%V\" in %s:%ui",
+                  &credential.name, &name, to.file_name, to.line);
+    return NGX_ERROR;
+}
+
+ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
+                              Route &route) noexcept {
+    auto headers = ngx::elements<SetHeader>(conf.set_headers);
+    auto names =
+        ngx::make_array<std::string_view>(cf->pool, headers.size());
+
+    for (std::size_t i = 0; i < names.size(); i++) {
+        names[i] = headers[i].name;
+        if (same_header_name(names[i],
+                             ngx::view(route.credential->header))) {
+            return fail(cf, conf,
+                        "\"keystile_set_header\" would set the header of "
+                        "credential ",
+                        route.credential->name);
+        }
+    }
+    route.set_headers = headers;
+    route.head.overridden = names;
+    return names.size() == headers.size() ? NGX_OK : NGX_ERROR;
+}
+
+// " in Authorization header or x-api-key header": the rest of a 401's message.
+ngx_int_t word_key_headers(ngx_conf_t *cf, Route &route) noexcept {
+    constexpr std::string_view kHeader = " header";
+    constexpr std::string_view kIn = " in ";
+    constexpr std::string_view kOr = " or ";
+    auto names = route.policy.key_headers;
+
+    std::size_t size = 0;
+    for (auto name : names) {
+        size += name.size() + kHeader.size() + kOr.size();
+    }
+    auto *text = static_cast<char *>(ngx_pnalloc(cf->pool, size));
+    if (text == nullptr) {
+        return NGX_ERROR;
+    }
+
+    char *p = text;
+    auto put = [&p](std::string_view s) {
+        p = std::copy(s.begin(), s.end(), p);
+    };
+    for (auto name : names) {
+        put(p == text ? kIn : kOr);
+        put(equals_ignoring_case(name, "authorization") ? "Authorization"
+                                                        : name);
+        put(kHeader);
+    }
+    route.key_header_words = {text, static_cast<std::size_t>(p - text)};
+    return NGX_OK;
+}
+
+// The value of Host: the name that TLS verifies, else the URL's own, with its
+// port where that is not the scheme's.
+std::string_view host_header(const LocConf &conf) noexcept {
+    auto &to = *conf.destination;
+    if (to.tls && conf.ssl_name.len != 0) {
+        return ngx::view(conf.ssl_name);
+    }
+    if (to.parsed.family == AF_UNIX) {
+        return "localhost";
+    }
+    auto authority = ngx::view(to.parsed.url);
+    authority = authority.substr(0, authority.find('/'));
+    bool usual_port =
+        to.parsed.no_port || to.parsed.port == to.parsed.default_port;
+    return usual_port ? ngx::view(to.parsed.host) : authority;
+}
+
+}  // namespace
+
+ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
+    auto *route = ngx::make<Route>(cf->pool);
+    if (route == nullptr) {
+        return NGX_ERROR;
+    }
+
+    route->policy.rules = ngx::elements<Rule>(conf.rules);
+    route->policy.reject_foreign = conf.foreign_keys == 1;
+    if (route->policy.rules.empty()) {
+        return fail(cf, conf, "\"keystile_allow\" is missing: every request "
+                              "would be refused");
+    }
+    if (resolve_key_headers(cf, conf, *route) != NGX_OK ||
+        resolve_admit(cf, conf, route->policy) != NGX_OK ||
+        resolve_credential(cf, conf, *route) != NGX_OK ||
+        check_binding(cf, conf, *route->credential) != NGX_OK ||
+        resolve_set_headers(cf, conf, *route) != NGX_OK ||
+        word_key_headers(cf, *route) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    route->head.key_headers = route->policy.key_headers;
+    route->head.credential_header = ngx::view(route->credential->header);
+    route->host = host_header(conf);
+    route->base = ngx::view(conf.destination->base);
+    conf.route = route;
+    return NGX_OK;
+}
+
+}  // namespace keystile

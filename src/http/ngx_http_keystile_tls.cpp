@@ -1,0 +1,167 @@
+// TLS to the provider: always verified, always with the server's name.
+
+#include <openssl/x509.h>
+
+#include "ngx_http_keystile_conf.hpp"
+
+namespace keystile {
+namespace {
+
+// Where systems keep their trust store as one file, after OpenSSL's own idea
+// (which SSL_CERT_FILE overrides).
+constexpr std::array<const char *, 3> kBundles{
+    "/etc/ssl/certs/ca-certificates.crt",  // Debian, Ubuntu, Alpine, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",    // Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",              // openSUSE
+};
+
+bool is_file(const char *path) noexcept {
+    ngx_file_info_t info;
+    return path != nullptr && ngx_file_info(path, &info) == 0 &&
+           ngx_is_file(&info);
+}
+
+// The system's trust store; empty when there is none. Loaded at start, as
+// root, so that workers need not read files in a handshake.
+ngx_str_t system_bundle() noexcept {
+    const char *path = getenv(X509_get_default_cert_file_env());
+    if (!is_file(path)) {
+        path = X509_get_default_cert_file();
+    }
+    for (const char *bundle : kBundles) {
+        if (!is_file(path)) {
+            path = bundle;
+        }
+    }
+    return is_file(path) ? ngx::str(path) : ngx_str_t{};
+}
+
+bool same_settings(const LocConf &a, const LocConf &b) noexcept {
+    return a.ssl_protocols == b.ssl_protocols &&
+           ngx::view(a.ssl_ciphers) == ngx::view(b.ssl_ciphers) &&
+           a.ssl_verify_depth == b.ssl_verify_depth &&
+           ngx::view(a.ssl_trusted_certificate) ==
+               ngx::view(b.ssl_trusted_certificate) &&
+           ngx::view(a.ssl_crl) == ngx::view(b.ssl_crl) &&
+           a.ssl_conf_commands == b.ssl_conf_commands &&
+           a.upstream.ssl_certificate == b.upstream.ssl_certificate &&
+           a.upstream.ssl_certificate_key == b.upstream.ssl_certificate_key &&
+           a.upstream.ssl_session_reuse == b.upstream.ssl_session_reuse;
+}
+
+ngx_ssl_t *create_context(ngx_conf_t *cf, const LocConf &conf) noexcept {
+    auto *ssl = ngx::make<ngx_ssl_t>(cf->pool);
+    if (ssl == nullptr) {
+        return nullptr;
+    }
+    ssl->log = cf->log;
+    if (ngx_ssl_create(ssl, conf.ssl_protocols, nullptr) != NGX_OK) {
+        return nullptr;
+    }
+    auto *cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == nullptr) {
+        ngx_ssl_cleanup_ctx(ssl);
+        return nullptr;
+    }
+    cln->handler = ngx_ssl_cleanup_ctx;
+    cln->data = ssl;
+    return ssl;
+}
+
+ngx_int_t trust(ngx_conf_t *cf, LocConf &conf) noexcept {
+    auto bundle = conf.ssl_trusted_certificate;
+    if (bundle.len == 0) {
+        bundle = system_bundle();
+    }
+    if (bundle.len == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "this system has no trust store to verify \"%V\" with: "
+                      "install ca-certificates, or set "
+                      "\"keystile_ssl_trusted_certificate\", in %s:%ui",
+                      &conf.destination->url, conf.destination->file_name,
+                      conf.destination->line);
+        return NGX_ERROR;
+    }
+
+    // ngx_ssl_* take the depth as int and the name as writable.
+    auto depth = static_cast<ngx_int_t>(conf.ssl_verify_depth);
+    if (ngx_ssl_trusted_certificate(cf, conf.upstream.ssl, &bundle, depth) !=
+        NGX_OK) {
+        return NGX_ERROR;
+    }
+    return ngx_ssl_crl(cf, conf.upstream.ssl, &conf.ssl_crl);
+}
+
+ngx_int_t present_certificate(ngx_conf_t *cf, LocConf &conf) noexcept {
+    auto *certificate = conf.upstream.ssl_certificate;
+    auto *key = conf.upstream.ssl_certificate_key;
+    if (certificate == nullptr) {
+        return NGX_OK;
+    }
+    if (certificate->lengths != nullptr ||
+        (key != nullptr && key->lengths != nullptr)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"keystile_ssl_certificate\" and its key cannot hold "
+                      "variables");
+        return NGX_ERROR;
+    }
+    if (key == nullptr) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "no \"keystile_ssl_certificate_key\" is defined for "
+                      "certificate \"%V\"",
+                      &certificate->value);
+        return NGX_ERROR;
+    }
+    return ngx_ssl_certificate(cf, conf.upstream.ssl, &certificate->value,
+                               &key->value, nullptr);
+}
+
+ngx_int_t set_name(ngx_conf_t *cf, LocConf &conf) noexcept {
+    auto *name = ngx::make<ngx_http_complex_value_t>(cf->pool);
+    if (name == nullptr) {
+        return NGX_ERROR;
+    }
+    name->value = conf.ssl_name.len != 0 ? conf.ssl_name
+                                         : conf.destination->parsed.host;
+    conf.upstream.ssl_name = name;
+    return NGX_OK;
+}
+
+}  // namespace
+
+ngx_int_t set_up_tls(ngx_conf_t *cf, LocConf &conf) noexcept {
+    if (set_name(cf, conf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    auto &contexts = main_conf(cf)->tls;
+    for (auto *other : ngx::elements<LocConf *>(&contexts)) {
+        if (same_settings(*other, conf)) {
+            conf.upstream.ssl = other->upstream.ssl;
+            return NGX_OK;
+        }
+    }
+
+    conf.upstream.ssl = create_context(cf, conf);
+    if (conf.upstream.ssl == nullptr ||
+        ngx_ssl_ciphers(cf, conf.upstream.ssl, &conf.ssl_ciphers, 0) !=
+            NGX_OK ||
+        present_certificate(cf, conf) != NGX_OK ||
+        trust(cf, conf) != NGX_OK ||
+        ngx_ssl_client_session_cache(
+            cf, conf.upstream.ssl,
+            static_cast<ngx_uint_t>(conf.upstream.ssl_session_reuse)) !=
+            NGX_OK ||
+        ngx_ssl_conf_commands(cf, conf.upstream.ssl,
+                              conf.ssl_conf_commands) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    auto **slot = static_cast<LocConf **>(ngx_array_push(&contexts));
+    if (slot == nullptr) {
+        return NGX_ERROR;
+    }
+    *slot = &conf;
+    return NGX_OK;
+}
+
+}  // namespace keystile

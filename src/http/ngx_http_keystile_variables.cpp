@@ -1,0 +1,101 @@
+#include "ngx_http_keystile_variables.hpp"
+
+#include "ngx_http_keystile_exchange.hpp"
+
+namespace keystile {
+namespace {
+
+using namespace ngx::literals;
+
+// Reading one in a location with keystile_pass decides, if that is still to
+// be done: so $keystile_client can be the key of a limit.
+const Decision *decision_of(ngx_http_request_t *r) noexcept {
+    const auto *conf = loc_conf(r);
+    if (conf->route == nullptr || r != r->main) {
+        auto *exchange = Exchange::find(r);
+        return exchange == nullptr ? nullptr : exchange->decision();
+    }
+    auto *exchange = Exchange::of(r);
+    return exchange == nullptr ? nullptr : &exchange->decide(*conf->route);
+}
+
+ngx_int_t give(ngx_http_variable_value_t *v, std::string_view s) noexcept {
+    auto value = ngx::str(s);
+    v->data = value.data;
+    v->len = static_cast<unsigned>(value.len);
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = s.empty();
+    return NGX_OK;
+}
+
+ngx_int_t get_client(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                     uintptr_t) noexcept {
+    const auto *decision = decision_of(r);
+    if (decision == nullptr) {
+        return give(v, {});
+    }
+    if (!*decision) {
+        return give(v, decision->error().client);
+    }
+    const auto *client = (*decision)->identity().client;
+    return give(v, client == nullptr ? std::string_view{} : client->id);
+}
+
+ngx_int_t get_decision(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                       uintptr_t) noexcept {
+    const auto *decision = decision_of(r);
+    if (decision == nullptr) {
+        return give(v, {});
+    }
+    return give(v, *decision ? "admitted"
+                             : describe(decision->error().denial).code);
+}
+
+ngx_int_t get_key_header(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                         uintptr_t) noexcept {
+    const auto *decision = decision_of(r);
+    bool admitted = decision != nullptr && decision->has_value();
+    return give(v, admitted ? (*decision)->identity().key_header
+                            : std::string_view{});
+}
+
+ngx_int_t get_credential(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                         uintptr_t) noexcept {
+    const auto *exchange = Exchange::find(r);
+    bool sent = exchange != nullptr && exchange->credential != nullptr;
+    return give(v, sent ? ngx::view(exchange->credential->name)
+                        : std::string_view{});
+}
+
+struct Variable {
+    ngx_str_t name;
+    ngx_http_get_variable_pt get;
+};
+
+constinit Variable variables[] = {
+    {"keystile_client"_ngx, get_client},
+    {"keystile_decision"_ngx, get_decision},
+    {"keystile_key_header"_ngx, get_key_header},
+    {"keystile_credential"_ngx, get_credential},
+};
+
+}  // namespace
+
+ngx_int_t add_variables(ngx_conf_t *cf) noexcept {
+    for (auto &variable : variables) {
+        auto *v = ngx_http_add_variable(cf, &variable.name,
+                                        NGX_HTTP_VAR_NOCACHEABLE);
+        if (v == nullptr) {
+            return NGX_ERROR;
+        }
+        v->get_handler = variable.get;
+    }
+
+    ngx_str_t request_id = "request_id"_ngx;
+    main_conf(cf)->request_id_index =
+        ngx_http_get_variable_index(cf, &request_id);
+    return main_conf(cf)->request_id_index == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+}  // namespace keystile

@@ -1,0 +1,13 @@
+// $keystile_client, $keystile_decision, $keystile_key_header and
+// $keystile_credential. None ever holds a secret.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+namespace keystile {
+
+// preconfiguration.
+ngx_int_t add_variables(ngx_conf_t *cf) noexcept;
+
+}  // namespace keystile

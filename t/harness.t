@@ -1,0 +1,175 @@
+# The harness itself, against an nginx without keystile: a check counts only
+# after it has been seen to see.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Authority;
+use Await;
+use Nginx;
+use Provider;
+use Verdict;
+use Wire;
+
+my $authority = Authority->new;
+my $provider  = Provider->new;
+my $secure    = Provider->new(tls => $authority->issue('api.example.com'));
+my $nginx     = Nginx->new(module => 0);
+my $local     = Provider->new(unix => $nginx->dir . '/provider.sock');
+$nginx->start(<<'CONF',
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        client_max_body_size 100m;
+        proxy_http_version 1.1;
+        proxy_buffering off;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $http_connection;
+
+        location /      { proxy_pass http://%%PLAIN%%; }
+        location /unix/ { proxy_pass http://%%LOCAL%%; }
+        location /tls/  {
+            proxy_pass https://%%SECURE%%;
+            proxy_ssl_verify on;
+            proxy_ssl_server_name on;
+            proxy_ssl_name api.example.com;
+            proxy_ssl_trusted_certificate %%CA%%;
+        }
+    }
+CONF
+    PLAIN  => $provider->address,
+    LOCAL  => $local->address,
+    SECURE => $secure->address,
+    CA     => $authority->cert);
+
+sub open_request ($target) {
+    my $wire = Wire->connect($nginx->port);
+    $wire->write(compose(target => $target));
+    return ($wire, $provider->next_request);
+}
+
+subtest 'a request and its answer' => sub {
+    my $r = request($nginx->port,
+        target => '/a?b', headers => ['X-A' => 1, 'x-a' => 2]);
+    is $r->status, 200, 'status';
+    ok $r->complete, 'complete';
+    is $r->json->{ok}, 1, 'body';
+    is $provider->last->target, '/a?b', 'target';
+    is_deeply [$provider->last->all('x-A')], [1, 2], 'repeated headers';
+    is $provider->connections, 1, 'connections';
+};
+
+subtest 'unix sockets and TLS' => sub {
+    my $r = request($nginx->port, target => '/unix/', method => 'HEAD');
+    is $r->status, 200, 'HEAD';
+    ok $r->complete && $r->body eq '', 'which has no body';
+
+    my $body = 'x' x 1_000_000;
+    $r = request($nginx->port,
+        target => '/tls/', method => 'POST', body => $body);
+    is $r->status, 200, 'POST over TLS';
+    is length $secure->last->body, length $body, 'body';
+    is $secure->last->connection->server_name, 'api.example.com', 'SNI';
+};
+
+subtest 'a stream, event by event' => sub {
+    $provider->forget->hold;
+    my ($wire, $request) = open_request('/stream');
+    $request->begin(200);
+    $request->chunk("data: $_\n\n") && $wire->await_bytes(qr/data: $_/)
+        for 1 .. 3;
+    $request->last_chunk;
+    my $r = $wire->response;
+    ok $r->complete, 'complete';
+    is $r->body, "data: 1\n\ndata: 2\n\ndata: 3\n\n", 'body';
+    is $wire->await_end, 'eof', 'closed';
+};
+
+subtest 'cuts and aborts' => sub {
+    my ($wire, $request) = open_request('/cut');
+    $request->begin(200);
+    $request->chunk('a');
+    $wire->await_bytes(qr/a\r\n/);
+    $request->connection->reset;
+    ok !$wire->response->complete, 'a cut stream is not complete';
+
+    ($wire, $request) = open_request('/abort');
+    $wire->reset;
+    is $request->connection->await_end, 'eof', 'an abort closes upstream';
+};
+
+subtest 'a slow reader' => sub {
+    my ($wire, $request) = open_request('/slow');
+    $wire->pause;
+    $request->begin(200);
+    $request->chunk('z' x 16_000_000);
+    $request->last_chunk;
+    settle for 1 .. 5;
+    isnt $request->connection->out, '', 'there is back pressure';
+    is length $wire->resume->response->body, 16_000_000, 'nothing is lost';
+};
+
+subtest 'WebSocket' => sub {
+    $provider->forget->answer(
+        sub ($request) { $request->accept_websocket->send_frame('hello') });
+    my $wire = Wire->handshake($nginx->port);
+    is $wire->message->status, 101, 'accepted';
+    is $wire->next_frame->{payload}, 'hello', 'down';
+    $wire->send_frame('y' x 5_000_000, op => 'binary');
+    my $frame = $provider->last->connection->next_frame;
+    is_deeply [length $frame->{payload}, $frame->{op}],
+        [5_000_000, 'binary'], 'up';
+
+    $provider->answer(sub ($request) { $request->reply(403, [], 'no') });
+    $wire = Wire->handshake($nginx->port);
+    is $wire->message->status, 403, 'refused';
+    is $wire->message->body, 'no', 'with its body';
+};
+
+subtest 'raw answers' => sub {
+    $provider->forget->script("HTTP/1.1 200 OK\r\n\r\nuntil the end");
+    my ($wire, $request) = open_request('/raw');
+    $request->connection->close;
+    is $wire->response->body, 'until the end', 'body';
+};
+
+# What Verdict finds wrong with a request that plain nginx passed.
+sub faults_of (%request) {
+    $provider->forget;
+    my $verdict = Verdict->new(
+        provider => $provider,
+        key      => 'sk-real',
+        secrets  => ['sk-client']);
+    request($nginx->port, %request);
+    return join '; ', $verdict->credential_faults($provider->last);
+}
+
+subtest 'verdicts' => sub {
+    my @real   = (Authorization => 'Bearer sk-real');
+    my @client = ('X-Api-Key' => 'sk-client');
+    is faults_of(headers => [@real]), '', 'a good request';
+    like faults_of(), qr/the key is there 0 times/, 'no key';
+    like faults_of(headers => [@real, 'X-A' => 'sk-real']),
+        qr/the key is there 2 times/, 'two keys';
+    like faults_of(headers => [Authorization => 'sk-real']), qr/no line/,
+        'another line';
+    like faults_of(headers => [@real, @client]), qr/sk-client went up/,
+        'a credential of the client';
+};
+
+subtest 'configurations' => sub {
+    is $nginx->reload, '', 'a reload';
+    is scalar(() = $nginx->worker_pids), 1, 'worker pids';
+    $nginx->configure('bogus;');
+    like $nginx->reload, qr/bogus/, 'a reload that fails';
+    my ($exit, $said) = $nginx->test_config('bogus;');
+    is $exit, 1, 'exit code of a bad configuration';
+    like $said, qr/bogus/, 'and its message';
+    is(($nginx->test_config(''))[0], 0, 'exit code of a good one');
+};
+
+is((grep { m{GET /a\?b 200} } $nginx->access_log(9)), 1, 'access log');
+like join('', $nginx->faults), qr/bogus/, 'faults in the error log are seen';
+$nginx->tolerate(qr/bogus/)->stop;
+
+done_testing;

@@ -1,0 +1,68 @@
+# Await: the only way a test waits.
+#
+#     await 'the first event', sub { $wire->received =~ /data:/ };
+#
+# await($what, $condition [, $seconds]) runs the event loop, on which the
+# client and the provider of a test live, until $condition->() is true, and
+# returns that value. It croaks, naming $what, after $seconds: 15 by default,
+# times KEYSTILE_TEST_PATIENCE for slow builds. Nothing in a test may depend
+# on how long a thing took.
+#
+# What dies on the loop, such as a provider's answer, makes the await die.
+#
+# settle() handles what has already happened, and does not wait.
+
+package Await;
+
+use Mojo::Base -strict, -signatures;
+use Carp       qw(croak);
+use Exporter   qw(import);
+use Mojo::IOLoop;
+
+our @EXPORT = qw(await settle);
+
+# Conditions that the loop cannot see, such as a line in a log file, are
+# looked at this often.
+use constant GLANCE => 0.02;
+
+my $failure;
+my $reactor = Mojo::IOLoop->singleton->reactor;
+$reactor->unsubscribe('error');
+$reactor->on(error => sub ($reactor, $error) { $failure //= $error });
+
+sub await ($what, $condition, $seconds = 15) {
+    $seconds *= $ENV{KEYSTILE_TEST_PATIENCE} || 1;
+    my $late;
+    my @timers = (
+        Mojo::IOLoop->timer($seconds => sub { $late = 1 }),
+        Mojo::IOLoop->recurring(GLANCE, sub { }),
+    );
+    my $result;
+    my $finished = eval {
+        until ($result = $condition->()) {
+            die "timed out waiting for $what\n" if $late;
+            Mojo::IOLoop->one_tick;
+            die delete_failure() if defined $failure;
+        }
+        1;
+    };
+    my $error = $@;
+    Mojo::IOLoop->remove($_) for @timers;
+    croak($error =~ s/\n\z//r) unless $finished;
+    return $result;
+}
+
+sub delete_failure () {
+    my $error = $failure;
+    undef $failure;
+    return $error;
+}
+
+sub settle () {
+    my $settled;
+    Mojo::IOLoop->timer(0 => sub { $settled = 1 });
+    Mojo::IOLoop->one_tick until $settled;
+    return;
+}
+
+1;
