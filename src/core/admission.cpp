@@ -9,7 +9,8 @@ namespace keystile {
 namespace {
 
 Refusal refuse(Denial denial) noexcept {
-    return Refusal{.denial = denial, .pattern = {}, .fault = {}, .client = {}};
+    return Refusal{
+        .denial = denial, .pattern = {}, .fault = {}, .client = {}};
 }
 
 bool wants_websocket(const Inquiry &inquiry) noexcept {
@@ -207,7 +208,9 @@ Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
                         ? Result<Identity, Denial>{*known}
                         : identify(policy, inquiry, **rule, sha256);
     if (!identity) {
-        return refuse(identity.error());
+        auto refusal = refuse(identity.error());
+        refusal.bearer_only = (*rule)->bearer_only;
+        return refusal;
     }
     if (auto denial = check_client(*identity, inquiry, *target, websocket)) {
         auto refusal = refuse(*denial);

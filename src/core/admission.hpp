@@ -63,7 +63,8 @@ struct Refusal {
     Denial denial;
     std::string_view pattern;  // of the path, where a rule knows it
     std::optional<TargetFault> fault;
-    std::string_view client;  // id, where it got that far
+    std::string_view client;   // id, where it got that far
+    bool bearer_only = false;  // no header but Authorization was looked at
 };
 
 // The right to send one request upstream. Only decide() makes one, and only

@@ -5,17 +5,19 @@ namespace {
 
 using namespace ngx::literals;
 
-// What never comes back, unless keystile_pass_header asks for it: the
-// provider's account, its cookies, and orders to nginx (which are not obeyed
-// either, see ignore_headers below).
+// What does not come back, unless keystile_pass_header asks for it: cookies,
+// the provider's account, and what belongs to its connection. X-Accel-* and
+// Upgrade never do.
 constinit ngx_str_t kHiddenHeaders[] = {
-    "Set-Cookie"_ngx,          "Set-Cookie2"_ngx,
-    "OpenAI-Organization"_ngx, "OpenAI-Project"_ngx,
-    "Keep-Alive"_ngx,          "Proxy-Authenticate"_ngx,
-    "Proxy-Connection"_ngx,    "TE"_ngx,
-    "Trailer"_ngx,             "X-Accel-Expires"_ngx,
-    "X-Accel-Redirect"_ngx,    "X-Accel-Limit-Rate"_ngx,
-    "X-Accel-Buffering"_ngx,   "X-Accel-Charset"_ngx,
+    "Set-Cookie"_ngx,
+    "Set-Cookie2"_ngx,
+    "OpenAI-Organization"_ngx,
+    "OpenAI-Project"_ngx,
+    "Keep-Alive"_ngx,
+    "Proxy-Authenticate"_ngx,
+    "Proxy-Connection"_ngx,
+    "TE"_ngx,
+    "Trailer"_ngx,
     ngx_str_t{},
 };
 

@@ -17,6 +17,12 @@ extern ngx_module_t ngx_http_keystile_module;
 
 namespace keystile {
 
+// keystile_key_headers, where it is not given.
+inline constexpr std::array<std::string_view, 2> kDefaultKeyHeaderNames{
+    "authorization", "x-api-key"};
+inline constexpr std::span<const std::string_view> kDefaultKeyHeaders{
+    kDefaultKeyHeaderNames};
+
 // One keystile_credential.
 struct Credential {
     ngx_str_t name;    // in the configuration and in logs

@@ -55,6 +55,15 @@ const Refusal *refusal_of(ngx_http_request_t *r,
                : nullptr;
 }
 
+// What is added to the message: where a key was looked for.
+std::string_view more_of(const Refusal *refusal, const Route &route) noexcept {
+    if (refusal == nullptr || refusal->denial != Denial::missing_key) {
+        return {};
+    }
+    return refusal->bearer_only ? " in Authorization header"
+                                : route.key_header_words;
+}
+
 // RFC 9110 10.2.1: the methods that the path does have.
 ngx_int_t give_allow(ngx_http_request_t *r, const Route &route,
                      std::string_view pattern) noexcept {
@@ -115,12 +124,9 @@ ngx_int_t make_json(ngx_http_request_t *r, Exchange &exchange) noexcept {
         refusal != nullptr
             ? describe(refusal->denial)
             : describe_status(static_cast<unsigned>(r->headers_out.status));
-    bool lists_headers =
-        refusal != nullptr && refusal->denial == Denial::missing_key;
     ErrorBody body{.shape = exchange.error_shape(conf),
                    .reply = reply,
-                   .more = lists_headers ? conf.route->key_header_words
-                                         : std::string_view{},
+                   .more = more_of(refusal, *conf.route),
                    .request_id = exchange.request_id()};
 
     auto size = body.size();

@@ -5,10 +5,6 @@
 namespace keystile {
 namespace {
 
-// What a location without a route would use for headers().
-constexpr std::array<std::string_view, 2> kDefaultKeyHeaders{
-    "authorization", "x-api-key"};
-
 // The target as it was sent. nginx strips an absolute form to its path, so
 // that one is taken from the request line and fails the check of its form.
 std::string_view raw_target(ngx_http_request_t *r) noexcept {
@@ -50,7 +46,7 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
     : r_{r},
       headers_{loc_conf(r)->route != nullptr
                    ? loc_conf(r)->route->policy.key_headers
-                   : std::span<const std::string_view>{kDefaultKeyHeaders}} {
+                   : kDefaultKeyHeaders} {
     ngx::for_each_header(r->headers_in.headers, [this](ngx_table_elt_t &h) {
         headers_.see(ngx::view(h.key), ngx::view(h.value));
         return true;

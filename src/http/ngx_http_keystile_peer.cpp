@@ -60,7 +60,7 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
         rc = ngx_chain_writer(&u->writer, in);
         wipe_tls_buffer(c);
     }
-    if (rc == NGX_ERROR && c->sent == 0) {
+    if (rc == NGX_ERROR && c->sent == 0 && !r->request_body_no_buffering) {
         u->request_sent = 0;  // nothing was, so even a POST may be tried again
     }
     return rc;

@@ -61,6 +61,9 @@ ngx_int_t note_header(ngx_http_request_t *r, Exchange &exchange,
     } else if (equals_ignoring_case(name, "upgrade") &&
                exchange.attempt.status.code != NGX_HTTP_SWITCHING_PROTOCOLS) {
         h.hash = 0;  // an offer, of that connection: copied, but not sent
+    } else if (has_header_prefix(name, "x-accel-")) {
+        h.hash = 0;  // an order to a proxy, which we don't take
+        return NGX_OK;
     }
     return known == nullptr ? NGX_OK : known->handler(r, &h, known->offset);
 }

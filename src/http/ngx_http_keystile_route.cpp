@@ -8,9 +8,6 @@
 namespace keystile {
 namespace {
 
-constexpr std::array<std::string_view, 2> kDefaultKeyHeaders{
-    "authorization", "x-api-key"};
-
 // Headers with a meaning of their own, which cannot carry a client's key.
 constexpr std::array<std::string_view, 8> kNoKeyHeaders{
     "connection",        "upgrade", "host",   "content-length",

@@ -49,6 +49,53 @@ bool same_settings(const LocConf &a, const LocConf &b) noexcept {
            a.upstream.ssl_session_reuse == b.upstream.ssl_session_reuse;
 }
 
+// nginx keeps TLS sessions by address, and a session carries the verdict of
+// the verification it began with. So each is marked with the context that it
+// was made in, and is not resumed in another: the handshake is then a full
+// one. Sessions that nginx has kept in a shared zone lose the mark.
+constinit int context_mark = -1;
+using NewSession = int (*)(SSL *, SSL_SESSION *);
+using Info = void (*)(const SSL *, int, int);
+constinit NewSession new_session = nullptr;  // nginx's own, called by ours
+constinit Info info = nullptr;
+
+int mark_session(SSL *ssl, SSL_SESSION *session) noexcept {
+    SSL_SESSION_set_ex_data(session, context_mark, SSL_get_SSL_CTX(ssl));
+    return new_session(ssl, session);
+}
+
+void drop_foreign_session(const SSL *ssl, int where, int ret) noexcept {
+    if (where == SSL_CB_HANDSHAKE_START) {
+        auto *session = SSL_get_session(ssl);
+        if (session != nullptr &&
+            SSL_SESSION_get_ex_data(session, context_mark) !=
+                SSL_get_SSL_CTX(ssl)) {
+            SSL_set_session(const_cast<SSL *>(ssl), nullptr);
+        }
+    }
+    if (info != nullptr) {
+        info(ssl, where, ret);
+    }
+}
+
+ngx_int_t separate_sessions(const LocConf &conf) noexcept {
+    auto *ctx = conf.upstream.ssl->ctx;
+    if (context_mark == -1) {
+        context_mark = SSL_SESSION_get_ex_new_index(0, nullptr, nullptr,
+                                                    nullptr, nullptr);
+    }
+    if (context_mark == -1) {
+        return NGX_ERROR;
+    }
+    info = SSL_CTX_get_info_callback(ctx);
+    SSL_CTX_set_info_callback(ctx, drop_foreign_session);
+    if (conf.upstream.ssl_session_reuse) {
+        new_session = SSL_CTX_sess_get_new_cb(ctx);
+        SSL_CTX_sess_set_new_cb(ctx, mark_session);
+    }
+    return NGX_OK;
+}
+
 ngx_ssl_t *create_context(ngx_conf_t *cf, const LocConf &conf) noexcept {
     auto *ssl = ngx::make<ngx_ssl_t>(cf->pool);
     if (ssl == nullptr) {
@@ -151,6 +198,7 @@ ngx_int_t set_up_tls(ngx_conf_t *cf, LocConf &conf) noexcept {
             cf, conf.upstream.ssl,
             static_cast<ngx_uint_t>(conf.upstream.ssl_session_reuse)) !=
             NGX_OK ||
+        separate_sessions(conf) != NGX_OK ||
         ngx_ssl_conf_commands(cf, conf.upstream.ssl,
                               conf.ssl_conf_commands) != NGX_OK) {
         return NGX_ERROR;
