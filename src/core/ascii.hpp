@@ -4,6 +4,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace keystile {
@@ -54,15 +57,37 @@ constexpr int hex_value(char c) noexcept {
     return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
+// Whether all bytes are of a kind: a template, so that the test of one byte is
+// inlined, which a pointer to it would prevent.
+template <bool (*IsOfKind)(char) noexcept>
+constexpr bool all(std::string_view s) noexcept {
+    for (char c : s) {
+        if (!IsOfKind(c)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // RFC 9110 5.6.2: tchar.
+inline constexpr auto kTokenChars = [] {
+    std::array<bool, 256> is{};
+    for (char c : std::string_view{"!#$%&'*+-.^_`|~"}) {
+        is[static_cast<unsigned char>(c)] = true;
+    }
+    for (unsigned byte = 0; byte < 128; byte++) {
+        char c = static_cast<char>(byte);
+        is[byte] = is[byte] || is_alpha(c) || is_digit(c);
+    }
+    return is;
+}();
+
 constexpr bool is_token_char(char c) noexcept {
-    return is_alpha(c) || is_digit(c) ||
-           std::string_view{"!#$%&'*+-.^_`|~"}.find(c) !=
-               std::string_view::npos;
+    return kTokenChars[static_cast<unsigned char>(c)];
 }
 
 constexpr bool is_token(std::string_view s) noexcept {
-    return !s.empty() && std::all_of(s.begin(), s.end(), is_token_char);
+    return !s.empty() && all<is_token_char>(s);
 }
 
 // RFC 9110 5.6.3: OWS is SP and HTAB.
@@ -85,8 +110,26 @@ constexpr bool is_field_char(char c) noexcept {
     return byte == '\t' || (byte >= 0x20 && byte != 0x7F);
 }
 
-constexpr bool is_field_value(std::string_view s) noexcept {
-    return std::all_of(s.begin(), s.end(), is_field_char);
+// Headers can be long, and hold control bytes never: so eight bytes at a time
+// are looked at together, and one by one only where some may be control bytes
+// (HTAB is one that may stay).
+inline bool is_field_value(std::string_view s) noexcept {
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    constexpr std::uint64_t tops = ones * 0x80;
+
+    while (s.size() >= sizeof(std::uint64_t)) {
+        std::uint64_t word;
+        std::memcpy(&word, s.data(), sizeof(word));
+        auto without_del = word ^ ones * 0x7F;
+        auto below_space = (word - ones * 0x20) & ~word & tops;
+        auto is_del = (without_del - ones) & ~without_del & tops;
+        if ((below_space | is_del) != 0 &&
+            !all<is_field_char>(s.substr(0, sizeof(word)))) {
+            return false;
+        }
+        s.remove_prefix(sizeof(word));
+    }
+    return all<is_field_char>(s);
 }
 
 // Calls visit(element) for each non-empty element of a list, trimmed, until

@@ -1,18 +1,21 @@
 #include "caller_headers.hpp"
 
-#include <algorithm>
-
 #include "ascii.hpp"
 #include "key_header.hpp"
 
 namespace keystile {
 
+namespace {
+
+constexpr bool is_request_id_char(char c) noexcept {
+    return is_alpha(c) || is_digit(c) || c == '.' || c == '_' || c == '-';
+}
+
+}  // namespace
+
 bool is_request_id(std::string_view id) noexcept {
     return !id.empty() && id.size() <= 128 &&
-           std::all_of(id.begin(), id.end(), [](char c) {
-               return is_alpha(c) || is_digit(c) || c == '.' || c == '_' ||
-                      c == '-';
-           });
+           all<is_request_id_char>(id);
 }
 
 void CallerHeaders::see_key_header(std::size_t place,

@@ -1,7 +1,5 @@
 #include "key_header.hpp"
 
-#include <algorithm>
-
 #include "ascii.hpp"
 
 namespace keystile {
@@ -31,8 +29,7 @@ std::string_view read_key_header(std::string_view name,
     if (key.empty() && !equals_ignoring_case(name, "authorization")) {
         key = value;
     }
-    if (key.size() > kLongestKey ||
-        !std::all_of(key.begin(), key.end(), is_key_char)) {
+    if (key.size() > kLongestKey || !all<is_key_char>(key)) {
         return {};
     }
     return key;

@@ -50,26 +50,48 @@ constexpr std::array<std::string_view, 3> kHeaderProtocols{
     "openai-insecure-api-key.", "openai-organization.", "openai-project.",
 };
 
-// Whether a name of that length can be in kDropped at all; most can't.
-constexpr bool has_dropped_length(std::size_t length) noexcept {
-    std::uint64_t lengths = 0;
-    for (auto name : kDropped) {
-        lengths |= std::uint64_t{1} << name.size();
-    }
-    return length < 64 && (lengths >> length & 1) != 0;
-}
-
 bool names_any(std::span<const std::string_view> names,
                std::string_view name) noexcept {
-    return std::any_of(names.begin(), names.end(),
-                       [name](std::string_view one) {
-                           return same_header_name(one, name);
-                       });
+    for (auto one : names) {
+        if (one.size() == name.size() && same_header_name(one, name)) {
+            return true;
+        }
+    }
+    return false;
 }
 
+// kDropped by length: those of length n are from kByLength[n] to before
+// kByLength[n + 1]. Most names have no other of their length in it.
+constexpr std::size_t kLongestDropped = 24;
+
+constexpr auto kSorted = [] {
+    auto names = kDropped;
+    std::sort(names.begin(), names.end(), [](auto a, auto b) {
+        return a.size() < b.size();
+    });
+    return names;
+}();
+
+constexpr auto kByLength = [] {
+    std::array<std::uint8_t, kLongestDropped + 2> first{};
+    for (std::size_t length = 0; length < first.size(); length++) {
+        for (auto name : kSorted) {
+            first[length] = static_cast<std::uint8_t>(
+                first[length] + (name.size() < length));
+        }
+    }
+    return first;
+}();
+
+static_assert(kSorted.back().size() <= kLongestDropped);
+
 bool is_always_dropped(std::string_view name) noexcept {
-    if (has_dropped_length(name.size()) && names_any(kDropped, name)) {
-        return true;
+    if (name.size() <= kLongestDropped) {
+        auto first = kByLength[name.size()];
+        auto last = kByLength[name.size() + 1];
+        if (names_any(std::span{kSorted}.subspan(first, last - first), name)) {
+            return true;
+        }
     }
     return lower(name.front()) == 'x' &&
            std::any_of(kDroppedPrefixes.begin(), kDroppedPrefixes.end(),

@@ -1,6 +1,5 @@
 #include "request_target.hpp"
 
-#include <algorithm>
 #include <optional>
 
 #include "ascii.hpp"
@@ -94,7 +93,7 @@ parse_request_target(std::string_view raw) noexcept {
     if (raw.empty() || raw.front() != '/') {
         return TargetFault::not_origin_form;
     }
-    if (!std::all_of(raw.begin(), raw.end(), is_target_char)) {
+    if (!all<is_target_char>(raw)) {
         return TargetFault::forbidden_byte;
     }
 

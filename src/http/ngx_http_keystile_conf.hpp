@@ -40,7 +40,6 @@ struct MainConf {
     ngx_array_t credentials;  // Credential *
     ngx_array_t client_sets;  // ClientSet *
     ngx_array_t tls;          // LocConf *, each with a TLS context of its own
-    ngx_int_t request_id_index;  // of $request_id
 };
 
 struct SetHeader {

@@ -129,14 +129,10 @@ std::string_view Exchange::request_id() noexcept {
     if (!headers_.request_id().empty()) {
         return headers_.request_id();
     }
-    if (request_id_.len == 0) {
-        auto index = static_cast<ngx_uint_t>(main_conf(r_)->request_id_index);
-        auto *value = ngx_http_get_indexed_variable(r_, index);
-        if (value != nullptr && value->valid && !value->not_found) {
-            request_id_ = {value->len, value->data};
-        }
+    if (!own_request_id_) {
+        own_request_id_ = process_request_ids().next();
     }
-    return ngx::view(request_id_);
+    return {own_request_id_->data(), own_request_id_->size()};
 }
 
 ErrorShape Exchange::error_shape(const LocConf &conf) const noexcept {

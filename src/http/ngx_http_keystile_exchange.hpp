@@ -4,9 +4,10 @@
 
 #include "ngx/nginx.hpp"
 
-#include "ngx_http_keystile_conf.hpp"
-
 #include <optional>
+
+#include "core/request_id.hpp"
+#include "ngx_http_keystile_conf.hpp"
 
 namespace keystile {
 
@@ -32,7 +33,7 @@ public:
     }
 
     // The id that goes up and comes back: the caller's, when it is one we
-    // accept, else nginx's $request_id.
+    // accept, else one of our own.
     std::string_view request_id() noexcept;
 
     // The shape of our errors for this caller.
@@ -68,7 +69,7 @@ private:
 
     ngx_http_request_t *r_;
     CallerHeaders headers_;
-    ngx_str_t request_id_ = ngx_null_string;
+    std::optional<RequestId> own_request_id_;
     const Route *decided_for_ = nullptr;
     std::optional<Decision> decision_;
 };

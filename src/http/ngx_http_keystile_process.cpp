@@ -1,5 +1,6 @@
 #include "ngx_http_keystile_process.hpp"
 
+#include <openssl/rand.h>
 #include <pthread.h>
 
 #include <optional>
@@ -11,6 +12,7 @@ namespace {
 
 // Emptied by exit_process(), so that no destructor runs after OpenSSL's own.
 constinit std::optional<Sha256> sha256;
+constinit RequestIds request_ids{{}};
 
 // The configuration whose credentials the next child inherits. The old one is
 // still whole when a reload comes here, and is wiped right after.
@@ -65,6 +67,15 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
                       "keystile: OpenSSL offers no SHA-256");
         return NGX_ERROR;
     }
+    std::array<std::uint64_t, 2> seed;
+    if (RAND_bytes(reinterpret_cast<unsigned char *>(seed.data()),
+                   sizeof(seed)) != 1) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "keystile: OpenSSL offers no random numbers");
+        return NGX_ERROR;
+    }
+    request_ids = RequestIds{seed};
+
     if (!locked) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                       "keystile: a credential could not be locked in the "
@@ -77,6 +88,8 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
 void exit_process(ngx_cycle_t *) noexcept { sha256.reset(); }
 
 Sha256 &process_sha256() noexcept { return *sha256; }
+
+RequestIds &process_request_ids() noexcept { return request_ids; }
 
 bool credentials_locked() noexcept { return locked; }
 

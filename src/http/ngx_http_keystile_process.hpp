@@ -5,6 +5,7 @@
 #include "ngx/nginx.hpp"
 
 #include "core/digest.hpp"
+#include "core/request_id.hpp"
 
 namespace keystile {
 
@@ -15,6 +16,7 @@ void exit_process(ngx_cycle_t *cycle) noexcept;
 
 // Requires a worker between init_process() and exit_process().
 Sha256 &process_sha256() noexcept;
+RequestIds &process_request_ids() noexcept;
 
 // Whether this process holds every credential in locked memory.
 bool credentials_locked() noexcept;

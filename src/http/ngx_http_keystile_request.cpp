@@ -148,12 +148,29 @@ void for_each_protocols(const Head &head, Visit visit) noexcept {
     });
 }
 
-std::size_t size_of(const Head &head) noexcept {
+constexpr std::size_t kLongestFraming = 64;
+
+std::size_t line_size(std::string_view name, std::string_view value) noexcept {
+    return name.size() + 2 + value.size() + kCrlf.size();
+}
+
+// No less than write() writes: as if every header were forwarded, so that
+// each is judged only once, when it is written.
+std::size_t most_bytes(const Head &head) noexcept {
     std::size_t size = head.r->method_name.len + 1 + head.target.size() +
-                       kVersion.size();
-    put_headers(head, [&size](std::string_view s) { size += s.size(); });
+                       kVersion.size() + kLongestFraming;
+    size += line_size("Host", head.route.host);
+    size += line_size("X-Request-Id", head.exchange.request_id());
+    ngx::for_each_header(head.r->headers_in.headers, [&](ngx_table_elt_t &h) {
+        size += line_size(ngx::view(h.key), ngx::view(h.value));
+        return true;
+    });
+    for (std::size_t i = 0; i < head.set_values.size(); i++) {
+        size += line_size(head.route.set_headers[i].name,
+                          ngx::view(head.set_values[i]));
+    }
     for_each_protocols(head, [&size](const WebSocketProtocols &protocols) {
-        size += kProtocols.size() + protocols.size() + kCrlf.size();
+        size += line_size(kProtocols, {}) + protocols.size();
     });
     return size;
 }
@@ -250,7 +267,7 @@ bool append_body(ngx_pool_t *pool, ngx_chain_t **&ll,
 }
 
 ngx_buf_t *head_buf(const Head &head) noexcept {
-    auto *b = ngx_create_temp_buf(head.r->pool, size_of(head));
+    auto *b = ngx_create_temp_buf(head.r->pool, most_bytes(head));
     if (b != nullptr) {
         auto *end = write(head, reinterpret_cast<char *>(b->last));
         b->last = reinterpret_cast<u_char *>(end);

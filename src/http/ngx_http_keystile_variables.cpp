@@ -68,6 +68,13 @@ ngx_int_t get_credential(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                         : std::string_view{});
 }
 
+ngx_int_t get_request_id(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                         uintptr_t) noexcept {
+    auto *exchange = Exchange::find(r);
+    return give(v, exchange == nullptr ? std::string_view{}
+                                       : exchange->request_id());
+}
+
 struct Variable {
     ngx_str_t name;
     ngx_http_get_variable_pt get;
@@ -78,6 +85,7 @@ constinit Variable variables[] = {
     {"keystile_decision"_ngx, get_decision},
     {"keystile_key_header"_ngx, get_key_header},
     {"keystile_credential"_ngx, get_credential},
+    {"keystile_request_id"_ngx, get_request_id},
 };
 
 }  // namespace
@@ -91,11 +99,7 @@ ngx_int_t add_variables(ngx_conf_t *cf) noexcept {
         }
         v->get_handler = variable.get;
     }
-
-    ngx_str_t request_id = "request_id"_ngx;
-    main_conf(cf)->request_id_index =
-        ngx_http_get_variable_index(cf, &request_id);
-    return main_conf(cf)->request_id_index == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    return NGX_OK;
 }
 
 }  // namespace keystile

@@ -1,5 +1,5 @@
-// $keystile_client, $keystile_decision, $keystile_key_header and
-// $keystile_credential. None ever holds a secret.
+// $keystile_client, $keystile_decision, $keystile_key_header,
+// $keystile_credential and $keystile_request_id. None ever holds a secret.
 
 #pragma once
 
