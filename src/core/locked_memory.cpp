@@ -1,12 +1,16 @@
 #include "locked_memory.hpp"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
 #include <utility>
+
+#include "file_descriptor.hpp"
 
 namespace keystile {
 namespace {
@@ -22,9 +26,28 @@ int unmap_after_error(std::byte *base, std::size_t size) noexcept {
     return error_number;
 }
 
+using Backing = LockedMemory::Backing;
+
+// Puts secret memory in the place of reserved pages; false where there is
+// none.
+bool map_secret(std::byte *pages, std::size_t size) noexcept {
+#ifdef __NR_memfd_secret
+    FileDescriptor fd{
+        static_cast<int>(syscall(__NR_memfd_secret, O_CLOEXEC))};
+    return fd && ftruncate(fd.get(), static_cast<off_t>(size)) == 0 &&
+           mmap(pages, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                fd.get(), 0) != MAP_FAILED;
+#else
+    (void) pages;
+    (void) size;
+    return false;
+#endif
+}
+
 }  // namespace
 
-Result<LockedMemory, int> LockedMemory::create(std::size_t bytes) noexcept {
+Result<LockedMemory, int> LockedMemory::create(std::size_t bytes,
+                                               Backing best) noexcept {
     auto page = page_size();
     if (bytes > SIZE_MAX - 3 * page) {
         return ENOMEM;
@@ -41,16 +64,22 @@ Result<LockedMemory, int> LockedMemory::create(std::size_t bytes) noexcept {
     auto base = static_cast<std::byte *>(mapped);
     auto pages = base + page;
 
-    if (mprotect(pages, size, PROT_READ | PROT_WRITE) != 0 ||
+    if (best == Backing::secret && map_secret(pages, size)) {
+        return LockedMemory{pages, size, Backing::secret};
+    }
+    // Mapped anew: a failed attempt above may have left a hole.
+    if (mmap(pages, size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ||
         madvise(pages, size, MADV_DONTDUMP) != 0 || mlock(pages, size) != 0) {
         return unmap_after_error(base, mapped_size);
     }
-    return LockedMemory{pages, size};
+    return LockedMemory{pages, size, Backing::locked};
 }
 
 LockedMemory::LockedMemory(LockedMemory &&other) noexcept
     : pages_{std::exchange(other.pages_, nullptr)},
       size_{std::exchange(other.size_, 0)},
+      backing_{other.backing_},
       sealed_{other.sealed_} {}
 
 LockedMemory &LockedMemory::operator=(LockedMemory &&other) noexcept {
@@ -58,6 +87,7 @@ LockedMemory &LockedMemory::operator=(LockedMemory &&other) noexcept {
         release();
         pages_ = std::exchange(other.pages_, nullptr);
         size_ = std::exchange(other.size_, 0);
+        backing_ = other.backing_;
         sealed_ = other.sealed_;
     }
     return *this;
@@ -79,16 +109,18 @@ std::string_view LockedMemory::view(std::size_t size) const noexcept {
 }
 
 bool LockedMemory::lock_again() const noexcept {
-    return mlock(pages_, size_) == 0;
+    return backing_ == Backing::secret || mlock(pages_, size_) == 0;
 }
 
 void LockedMemory::release() noexcept {
     if (pages_ == nullptr) {
         return;
     }
+    // Secret memory is shared: zeroing it would take it from old workers.
     // Where the kernel does not let us write, unmapping is all that is left;
     // it zeroes pages before it hands them to anybody else.
-    if (!sealed_ || mprotect(pages_, size_, PROT_READ | PROT_WRITE) == 0) {
+    if (backing_ == Backing::locked &&
+        (!sealed_ || mprotect(pages_, size_, PROT_READ | PROT_WRITE) == 0)) {
         explicit_bzero(pages_, size_);
     }
     auto page = page_size();

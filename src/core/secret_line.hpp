@@ -35,6 +35,14 @@ public:
         return line().substr(value_offset_, value_size_);
     }
 
+    // Where the line is, for a log: "secret memory (memfd_secret)" or "locked
+    // memory (mlock)".
+    [[nodiscard]] std::string_view backing() const noexcept {
+        return memory_.backing() == LockedMemory::Backing::secret
+                   ? "secret memory (memfd_secret)"
+                   : "locked memory (mlock)";
+    }
+
     // See LockedMemory.
     [[nodiscard]] bool lock_again() const noexcept {
         return memory_.lock_again();

@@ -1,5 +1,7 @@
 #include "ngx_http_keystile_conf.hpp"
 
+#include "ngx_http_keystile_traces.hpp"
+
 namespace keystile {
 namespace {
 
@@ -132,6 +134,8 @@ char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
         return ngx::conf_error();
     }
 
+    forget_decrypted_requests(cf);
+
     conf.tunnel = conf.upstream;
     conf.tunnel.read_timeout = conf.websocket_timeout;
     conf.tunnel.send_timeout = conf.websocket_timeout;
@@ -151,6 +155,7 @@ void *create_main_conf(ngx_conf_t *cf) noexcept {
             NGX_OK) {
         return nullptr;
     }
+    conf->harden = NGX_CONF_UNSET;
     return conf;
 }
 
@@ -158,6 +163,7 @@ void *create_main_conf(ngx_conf_t *cf) noexcept {
 // holds the wrong key.
 char *init_main_conf(ngx_conf_t *cf, void *data) noexcept {
     auto &conf = *static_cast<MainConf *>(data);
+    ngx_conf_init_value(conf.harden, 1);
     auto sha256 = Sha256::create();
     if (!sha256) {
         return ngx::conf_error();

@@ -37,6 +37,7 @@ struct Credential {
 };
 
 struct MainConf {
+    ngx_flag_t harden;
     ngx_array_t credentials;  // Credential *
     ngx_array_t client_sets;  // ClientSet *
     ngx_array_t tls;          // LocConf *, each with a TLS context of its own

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/ascii.hpp"
+#include "core/process_hardening.hpp"
 #include "core/secret_file.hpp"
 #include "ngx_http_keystile_conf.hpp"
 
@@ -225,6 +226,13 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         if (ngx::view(other->name) == ngx::view(*words.name)) {
             return fail(cf, *words.name, "there is a credential of that name");
         }
+    }
+
+    // Before the key is in memory, and whatever "keystile_harden" will say.
+    if (int error = forbid_dumping(); error != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, error,
+                           "prctl(PR_SET_DUMPABLE) failed");
+        return ngx::conf_error();
     }
 
     // "nginx -s" reads the configuration too, and "nginx -t" may be run by

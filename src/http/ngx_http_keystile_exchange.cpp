@@ -1,6 +1,7 @@
 #include "ngx_http_keystile_exchange.hpp"
 
 #include "ngx_http_keystile_process.hpp"
+#include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
 namespace {
@@ -43,11 +44,18 @@ std::optional<Address> peer_address(const sockaddr *sa) noexcept {
 }  // namespace
 
 Exchange::Exchange(ngx_http_request_t *r) noexcept
-    : r_{r},
-      headers_{loc_conf(r)->route != nullptr
-                   ? loc_conf(r)->route->policy.key_headers
-                   : kDefaultKeyHeaders} {
-    ngx::for_each_header(r->headers_in.headers, [this](ngx_table_elt_t &h) {
+    : r_{r}, headers_{kDefaultKeyHeaders} {
+    const auto *route = loc_conf(r)->route;
+    read_headers(route != nullptr ? route->policy.key_headers
+                                  : kDefaultKeyHeaders);
+}
+
+Exchange::~Exchange() { forget_request_head(r_, headers_.key_headers()); }
+
+void Exchange::read_headers(
+    std::span<const std::string_view> key_headers) noexcept {
+    headers_ = CallerHeaders{key_headers};
+    ngx::for_each_header(r_->headers_in.headers, [this](ngx_table_elt_t &h) {
         headers_.see(ngx::view(h.key), ngx::view(h.value));
         return true;
     });
@@ -97,7 +105,7 @@ Decision Exchange::make_decision(const Route &route) noexcept {
         known = (*decision_)->identity();
     } else if (headers_.key_headers().data() !=
                route.policy.key_headers.data()) {
-        *this = Exchange{r_};  // made before its location was known
+        read_headers(route.policy.key_headers);  // made before it came here
     }
 
     Inquiry inquiry{

@@ -62,8 +62,14 @@ public:
     bool error_text_sent = false;
 
     explicit Exchange(ngx_http_request_t *r) noexcept;
+    Exchange(const Exchange &) = delete;
+    Exchange &operator=(const Exchange &) = delete;
+
+    // Runs once, when the pool is destroyed: on every path.
+    ~Exchange();
 
 private:
+    void read_headers(std::span<const std::string_view> key_headers) noexcept;
     Decision make_decision(const Route &route) noexcept;
     void log_refusal(const Refusal &refusal) const noexcept;
 

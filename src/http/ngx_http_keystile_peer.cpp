@@ -5,6 +5,7 @@
 
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
 namespace {
@@ -59,6 +60,9 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
     if (rc == NGX_OK) {
         rc = ngx_chain_writer(&u->writer, in);
         wipe_tls_buffer(c);
+        if (!forget_tls_buffer_at_close(c)) {
+            rc = NGX_ERROR;
+        }
     }
     if (rc == NGX_ERROR && c->sent == 0 && !r->request_body_no_buffering) {
         u->request_sent = 0;  // nothing was, so even a POST may be tried again

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "core/process_hardening.hpp"
 #include "ngx_http_keystile_conf.hpp"
 
 namespace keystile {
@@ -20,6 +21,9 @@ constinit const MainConf *current = nullptr;
 constinit bool fork_hook_set = false;
 constinit bool locked = true;
 
+constinit bool memory_named = false;
+constinit int pin_error = 0;  // of the child that this process is
+
 bool lock_all(const MainConf &conf) noexcept {
     bool all = true;
     for (auto *credential :
@@ -31,10 +35,82 @@ bool lock_all(const MainConf &conf) noexcept {
 
 // A child does not inherit mlock(2). Here it is still what the master is,
 // mostly root, and so not bound by RLIMIT_MEMLOCK; when nginx daemonises, the
-// new master passes here as well.
-void lock_in_child() noexcept {
-    if (current != nullptr) {
-        locked = lock_all(*current);
+// new master passes here as well. It does inherit that it is not dumpable,
+// and from here on nothing that nginx does in it can change that.
+void secure_child() noexcept {
+    if (current == nullptr) {
+        return;
+    }
+    locked = lock_all(*current);
+    if (current->harden) {
+        pin_error = pin_not_dumpable();
+    }
+}
+
+ngx_int_t set_fork_hook(ngx_cycle_t *cycle) noexcept {
+    if (fork_hook_set) {
+        return NGX_OK;
+    }
+    int error = pthread_atfork(nullptr, nullptr, secure_child);
+    if (error != 0) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, error,
+                      "pthread_atfork() failed");
+        return NGX_ERROR;
+    }
+    fork_hook_set = true;
+    return NGX_OK;
+}
+
+// Said once, by the process that goes on to serve.
+void name_memory(ngx_cycle_t *cycle) noexcept {
+    if (memory_named || ngx_test_config ||
+        ngx_process == NGX_PROCESS_SIGNALLER) {
+        return;
+    }
+    auto credentials = ngx::elements<Credential *>(&current->credentials);
+    auto backing = ngx::str(credentials[0]->secret->backing());
+    ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                  "keystile keeps credentials in %V", &backing);
+    memory_named = true;
+}
+
+// The process that has read the credentials, and by inheritance its children.
+void harden_master(ngx_cycle_t *cycle) noexcept {
+    if (!current->harden) {
+        allow_dumping();
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "\"keystile_harden\" is off: every process of the "
+                      "workers' user can read the credentials");
+        return;
+    }
+
+    int error = forbid_dumping();
+    error = error == 0 ? forbid_core_files() : error;
+    error = error == 0 ? forbid_new_privileges() : error;
+    if (error != 0) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, error,
+                      "keystile could not harden this process");
+    }
+    auto *ccf = reinterpret_cast<ngx_core_conf_t *>(
+        ngx_get_conf(cycle->conf_ctx, ngx_core_module));
+    if (ccf->rlimit_core != NGX_CONF_UNSET) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "\"worker_rlimit_core\" has no effect: processes that "
+                      "hold credentials leave no core files");
+    }
+}
+
+// What nginx has done to the process since it was forked: worker_rlimit_core,
+// and an attempt to be dumpable that pin_not_dumpable() has defeated.
+void harden_worker(ngx_cycle_t *cycle) noexcept {
+    int error = pin_error;
+    for (int result : {forbid_dumping(), forbid_core_files()}) {
+        error = error == 0 ? result : error;
+    }
+    if (error != 0) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, error,
+                      "keystile could not harden this process: others of its "
+                      "user may have had a chance to read its memory");
     }
 }
 
@@ -43,21 +119,17 @@ void lock_in_child() noexcept {
 ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
     current = static_cast<MainConf *>(
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_keystile_module));
-    if (current == nullptr || current->credentials.nelts == 0) {
+    if (current == nullptr || current->credentials.nelts == 0 ||
+        ngx_process == NGX_PROCESS_SIGNALLER) {
         current = nullptr;
         return NGX_OK;
     }
-
-    if (!fork_hook_set) {
-        int error = pthread_atfork(nullptr, nullptr, lock_in_child);
-        if (error != 0) {
-            ngx_log_error(NGX_LOG_EMERG, cycle->log, error,
-                          "pthread_atfork() failed");
-            return NGX_ERROR;
-        }
-        fork_hook_set = true;
+    if (ngx_test_config) {
+        return NGX_OK;
     }
-    return NGX_OK;
+    name_memory(cycle);
+    harden_master(cycle);
+    return set_fork_hook(cycle);
 }
 
 ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
@@ -76,6 +148,9 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
     }
     request_ids = RequestIds{seed};
 
+    if (current != nullptr && current->harden) {
+        harden_worker(cycle);
+    }
     if (!locked) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                       "keystile: a credential could not be locked in the "

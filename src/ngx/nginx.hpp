@@ -12,6 +12,7 @@ extern "C" {
 #include <ngx_event.h>
 #include <ngx_event_connect.h>
 #include <ngx_http.h>
+#include <ngx_http_ssl_module.h>
 }
 
 #include <cstddef>

@@ -1,0 +1,102 @@
+#include "ngx_http_keystile_traces.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
+
+#include "core/ascii.hpp"
+#include "core/key_header.hpp"
+
+namespace keystile {
+namespace {
+
+void zero(u_char *from, u_char *to) noexcept {
+    if (from != nullptr && from < to) {
+        OPENSSL_cleanse(from, static_cast<std::size_t>(to - from));
+    }
+}
+
+void zero_chain(const ngx_chain_t *cl, const ngx_buf_t *except) noexcept {
+    for (; cl != nullptr; cl = cl->next) {
+        if (cl->buf != except) {
+            zero(cl->buf->start, cl->buf->end);
+        }
+    }
+}
+
+// HTTP/1.x reads heads into c->buffer, and on into larger ones, to the front
+// of which it copies the line that did not fit.
+void forget_buffers(ngx_http_request_t *r) noexcept {
+    const auto *hc = r->http_connection;
+    auto *c = r->connection;
+    auto *last = r->header_in;
+
+    if (last == nullptr) {
+        return;
+    }
+    zero(last->start, last->pos);
+    if (c->buffer != nullptr && c->buffer != last) {
+        zero(c->buffer->start, c->buffer->end);
+    }
+    zero_chain(hc->busy, last);
+    zero_chain(hc->free, last);
+}
+
+bool is_key_header(std::string_view name,
+                   std::span<const std::string_view> names) noexcept {
+    for (auto one : names) {
+        if (same_header_name(one, name)) {
+            return true;
+        }
+    }
+    return is_credential_header(name);
+}
+
+void zero_tls_buffer(void *data) noexcept {
+    auto *buf = static_cast<ngx_buf_t *>(data);
+    zero(buf->start, buf->end);
+}
+
+}  // namespace
+
+void forget_request_head(
+    ngx_http_request_t *r,
+    std::span<const std::string_view> key_headers) noexcept {
+    ngx::for_each_header(r->headers_in.headers, [&](ngx_table_elt_t &h) {
+        if (is_key_header(ngx::view(h.key), key_headers)) {
+            zero(h.value.data, h.value.data + h.value.len);
+        }
+        return true;
+    });
+    if (r->http_version < NGX_HTTP_VERSION_20) {
+        forget_buffers(r);
+    }
+}
+
+void forget_decrypted_requests(ngx_conf_t *cf) noexcept {
+    auto *sscf = static_cast<ngx_http_ssl_srv_conf_t *>(
+        ngx_http_conf_get_module_srv_conf(cf, ngx_http_ssl_module));
+    if (sscf->ssl.ctx != nullptr) {
+        SSL_CTX_set_options(sscf->ssl.ctx, SSL_OP_CLEANSE_PLAINTEXT);
+    }
+}
+
+bool forget_tls_buffer_at_close(ngx_connection_t *c) noexcept {
+    auto *buf = c->ssl == nullptr ? nullptr : c->ssl->buf;
+    if (buf == nullptr) {
+        return true;
+    }
+    for (auto *cln = c->pool->cleanup; cln != nullptr; cln = cln->next) {
+        if (cln->handler == zero_tls_buffer) {
+            return true;
+        }
+    }
+    auto *cln = ngx_pool_cleanup_add(c->pool, 0);
+    if (cln == nullptr) {
+        return false;
+    }
+    cln->handler = zero_tls_buffer;
+    cln->data = buf;
+    return true;
+}
+
+}  // namespace keystile
