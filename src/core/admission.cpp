@@ -71,11 +71,7 @@ Result<Identity, Denial> check_client_key(const Policy &policy,
         if (client->expires && now >= *client->expires) {
             return Denial::expired_key;
         }
-        auto number =
-            static_cast<std::size_t>(client - set->keys.clients.data());
-        return Identity{.client = client,
-                        .allow = set->allow[number],
-                        .key_header = {}};
+        return Identity{.client = client, .set = set, .key_header = {}};
     }
     return Denial::invalid_key;
 }
@@ -155,6 +151,14 @@ Result<Identity, Denial> identify(const Policy &policy,
     return find_key(policy, inquiry, rule.bearer_only, sha256);
 }
 
+// Whether an identity from another location is good for this one.
+bool holds_here(const Policy &policy, const Identity &known) noexcept {
+    auto sets = policy.client_sets;
+    return policy.admit == Admit::any ||
+           (policy.admit == Admit::clients && known.set != nullptr &&
+            std::find(sets.begin(), sets.end(), known.set) != sets.end());
+}
+
 // What the client's own entry in the file asks for.
 std::optional<Denial> check_client(const Identity &identity,
                                    const Inquiry &inquiry,
@@ -174,7 +178,7 @@ std::optional<Denial> check_client(const Identity &identity,
         return Denial::address_not_allowed;
     }
 
-    auto allow = identity.allow;
+    auto allow = identity.client->allow;
     bool named = std::any_of(
         allow.begin(), allow.end(), [&](const Rule &rule) {
             return rule.websocket == websocket &&
@@ -204,7 +208,7 @@ Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
         return rule.error();
     }
 
-    auto identity = known != nullptr
+    auto identity = known != nullptr && holds_here(policy, *known)
                         ? Result<Identity, Denial>{*known}
                         : identify(policy, inquiry, **rule, sha256);
     if (!identity) {

@@ -21,12 +21,10 @@
 
 namespace keystile {
 
-// One keystile_client_keys file. Client number i may use allow[i], or any
-// rule of the location when that is empty.
+// One keystile_client_keys file.
 struct ClientSet {
     std::string_view name;
     ClientKeys keys;
-    std::span<const std::span<const Rule>> allow;
 };
 
 enum class Admit : unsigned char { clients, placeholder, any };
@@ -55,7 +53,7 @@ struct Inquiry {
 // Who is calling, once known.
 struct Identity {
     const Client *client = nullptr;  // none with "placeholder" and "any"
-    std::span<const Rule> allow;     // empty: no narrowing
+    const ClientSet *set = nullptr;  // that the client is of
     std::string_view key_header;     // the header that decided
 };
 
@@ -91,7 +89,8 @@ private:
 using Decision = Result<Permit, Refusal>;
 
 // `known` is the identity found when the same request was decided before, in
-// another location: it is never worked out twice.
+// another location. It holds where this location admits the set that the
+// client is of, or anyone; elsewhere, the caller is looked at anew.
 Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
                 const Identity *known = nullptr) noexcept;
 

@@ -12,6 +12,7 @@
 
 #include "address_range.hpp"
 #include "digest.hpp"
+#include "rules.hpp"
 
 namespace keystile {
 
@@ -19,8 +20,8 @@ struct Client {
     std::string_view id;
     std::optional<std::int64_t> expires;  // seconds since the epoch
     bool disabled = false;
-    std::span<const AddressRange> from;       // empty: from anywhere
-    std::span<const std::string_view> allow;  // rules as written; empty: all
+    std::span<const AddressRange> from;  // empty: from anywhere
+    std::span<const Rule> allow;         // empty: the location's
 };
 
 struct ClientKeySlot {

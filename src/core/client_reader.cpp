@@ -1,6 +1,7 @@
 #include "client_reader.hpp"
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <memory>
 
@@ -54,6 +55,7 @@ private:
     bool read_disabled(const JsonElement &value, Client &client) noexcept;
     bool read_from(const JsonElement &list, Client &client) noexcept;
     bool read_allow(const JsonElement &list, Client &client) noexcept;
+    bool read_rule(const JsonElement &value, Rule &rule) noexcept;
 
     bool expect_list(const JsonElement &value, std::string_view name) noexcept;
     bool refuse_member(std::string_view name,
@@ -242,13 +244,13 @@ bool Reader::read_from(const JsonElement &list, Client &client) noexcept {
 }
 
 bool Reader::read_allow(const JsonElement &list, Client &client) noexcept {
-    std::span<std::string_view> rules;
+    std::span<Rule> rules;
     auto read = [&, this](std::size_t i, const JsonElement &value) {
-        if (!json_is_string(value.json) || text_of(value.json).empty()) {
+        if (!json_is_string(value.json)) {
             return fail(value, {"an element of \"allow\" must be a rule, such "
                                 "as \"POST /v1/responses\""});
         }
-        return copy(text_of(value.json), rules[i]);
+        return read_rule(value, rules[i]);
     };
     if (!expect_list(list, "allow") ||
         !allocate(json_array_size(list.json), rules) ||
@@ -256,6 +258,37 @@ bool Reader::read_allow(const JsonElement &list, Client &client) noexcept {
         return false;
     }
     client.allow = rules;
+    return true;
+}
+
+// Methods, a path and perhaps "websocket": what else a rule can say belongs to
+// the location.
+bool Reader::read_rule(const JsonElement &value, Rule &rule) noexcept {
+    std::string_view text;
+    if (!copy(text_of(value.json), text)) {
+        return false;
+    }
+    std::array<std::string_view, 4> words;
+    std::size_t count = 0;
+    bool few = for_each_element(text, ' ', [&](std::string_view word) {
+        bool room = count < words.size();
+        if (room) {
+            words[count++] = word;
+        }
+        return room;
+    });
+
+    auto parsed = parse_rule(std::span{words}.first(count));
+    if (!parsed) {
+        return fail(value, {"invalid rule in \"allow\": ",
+                            describe(parsed.error().fault)});
+    }
+    if (!few || parsed->any_query || !parsed->query.empty() ||
+        !parsed->to_path.empty() || parsed->bearer_only) {
+        return fail(value, {"invalid rule in \"allow\": expected methods, a "
+                            "path and perhaps \"websocket\""});
+    }
+    rule = *parsed;
     return true;
 }
 

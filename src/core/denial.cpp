@@ -50,9 +50,6 @@ ErrorReply describe(Denial denial) noexcept {
     case Denial::foreign_credential:
         return {403, kPermission, "foreign_credential",
                 "A credential was sent where none is accepted", false};
-    case Denial::subrequest_not_allowed:
-        return {403, kPermission, "subrequest_not_allowed",
-                "Subrequests are not allowed here", false};
     case Denial::method_not_allowed:
         return {405, kInvalidRequest, "method_not_allowed",
                 "This method is not allowed for this path", false};

@@ -21,7 +21,6 @@ enum class Denial : unsigned char {
     client_not_allowed,
     address_not_allowed,
     foreign_credential,
-    subrequest_not_allowed,
     method_not_allowed,
     websocket_not_allowed,
     upstream_credential_rejected,

@@ -32,14 +32,13 @@ using Backing = LockedMemory::Backing;
 // none.
 bool map_secret(std::byte *pages, std::size_t size) noexcept {
 #ifdef __NR_memfd_secret
-    FileDescriptor fd{
-        static_cast<int>(syscall(__NR_memfd_secret, O_CLOEXEC))};
+    FileDescriptor fd{static_cast<int>(syscall(__NR_memfd_secret, O_CLOEXEC))};
     return fd && ftruncate(fd.get(), static_cast<off_t>(size)) == 0 &&
            mmap(pages, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                 fd.get(), 0) != MAP_FAILED;
 #else
-    (void) pages;
-    (void) size;
+    (void)pages;
+    (void)size;
     return false;
 #endif
 }

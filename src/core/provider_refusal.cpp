@@ -16,8 +16,6 @@ constexpr std::array<std::string_view, 14> kBadCredential{
     "invalid_token",        "invalid subscription key",
 };
 
-constexpr std::size_t kTellingRun = 6;
-
 }  // namespace
 
 bool says_credential_is_bad(std::string_view body) noexcept {
@@ -39,6 +37,26 @@ bool repeats_secret(std::string_view body, std::string_view secret) noexcept {
         }
     }
     return false;
+}
+
+bool SecretGuard::pass(std::string_view piece,
+                       std::string_view secret) noexcept {
+    // Where the pieces meet: what was kept, and as much of the new one.
+    std::array<char, 2 * (kTellingRun - 1)> seam;
+    auto head = piece.substr(0, kTellingRun - 1);
+    auto *end = std::copy_n(tail_.begin(), tail_size_, seam.begin());
+    end = std::copy(head.begin(), head.end(), end);
+    std::string_view joined{seam.data(),
+                            static_cast<std::size_t>(end - seam.data())};
+    if (repeats_secret(joined, secret) || repeats_secret(piece, secret)) {
+        return false;
+    }
+
+    auto last = piece.size() >= tail_.size() ? piece : joined;
+    last.remove_prefix(last.size() - std::min(last.size(), tail_.size()));
+    std::copy(last.begin(), last.end(), tail_.begin());
+    tail_size_ = last.size();
+    return true;
 }
 
 }  // namespace keystile

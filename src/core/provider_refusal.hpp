@@ -4,6 +4,8 @@
 
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string_view>
 
 namespace keystile {
@@ -15,8 +17,22 @@ namespace keystile {
 // of a provider.
 bool says_credential_is_bad(std::string_view body) noexcept;
 
-// Whether `body` repeats a run of 6 or more bytes of `secret`: enough to be
-// worth hiding, too much to be chance in an error message.
+// A run of a secret that is worth hiding, and too long to be there by chance
+// in an error message.
+inline constexpr std::size_t kTellingRun = 6;
+
+// Whether `body` repeats kTellingRun or more bytes of `secret` in a row.
 bool repeats_secret(std::string_view body, std::string_view secret) noexcept;
+
+// The same for a body that comes in pieces.
+class SecretGuard {
+public:
+    // False once the pieces so far, this one included, repeat the secret.
+    bool pass(std::string_view piece, std::string_view secret) noexcept;
+
+private:
+    std::array<char, kTellingRun - 1> tail_{};  // of the pieces so far
+    std::size_t tail_size_ = 0;
+};
 
 }  // namespace keystile

@@ -10,7 +10,9 @@
 //     access for group and others; `relaxed` allows them to read it, with a
 //     warning, as Docker secrets need it, but never to write. An ACL that
 //     gives access shows as group access, and is refused the same way;
-//   - it holds 1 to 16384 bytes, and does not change while it is read;
+//   - it holds 1 to 16384 bytes, and is not seen to change while it is read
+//     (a file that is written in place can still be read half written; one
+//     that is replaced by rename(2) cannot);
 //   - the content is one line, of which a trailing LF or CRLF is dropped; a
 //     scheme that slipped in ("Bearer ", "token ") is removed, with a warning;
 //   - what remains is not empty, printable ASCII without spaces (0x21..0x7E),

@@ -2,7 +2,6 @@
 
 #include "ngx_http_keystile_directives.hpp"
 
-#include "core/ascii.hpp"
 #include "core/client_file.hpp"
 #include "ngx_http_keystile_conf.hpp"
 
@@ -54,58 +53,6 @@ ngx_str_t read_text(ngx_conf_t *cf, ngx_str_t &name) noexcept {
     return text;
 }
 
-// The words of one rule of a client's "allow", in the pool.
-std::span<std::string_view> split(ngx_pool_t *pool,
-                                  std::string_view text) noexcept {
-    std::size_t count = 0;
-    for_each_element(text, ' ', [&count](std::string_view) {
-        count++;
-        return true;
-    });
-    auto words = ngx::make_array<std::string_view>(pool, count);
-    std::size_t i = 0;
-    if (!words.empty()) {
-        for_each_element(text, ' ', [&](std::string_view word) {
-            words[i++] = word;
-            return true;
-        });
-    }
-    return words;
-}
-
-ngx_int_t read_allow(ngx_conf_t *cf, const ngx_str_t &name,
-                     const Client &client,
-                     std::span<const Rule> &allow) noexcept {
-    auto rules = ngx::make_array<Rule>(cf->pool, client.allow.size());
-    if (rules.size() != client.allow.size()) {
-        return NGX_ERROR;
-    }
-    for (std::size_t i = 0; i < rules.size(); i++) {
-        auto rule = parse_rule(split(cf->pool, client.allow[i]));
-        std::string_view why;
-        if (!rule) {
-            why = describe(rule.error().fault);
-        } else if (rule->any_query || !rule->query.empty() ||
-                   !rule->to_path.empty() || rule->bearer_only) {
-            why = "a client's rule has methods, a path and perhaps "
-                  "\"websocket\"; other options belong to \"keystile_allow\"";
-        } else {
-            rules[i] = *rule;
-            continue;
-        }
-        auto id = ngx::str(client.id);
-        auto text = ngx::str(client.allow[i]);
-        auto reason = ngx::str(why);
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%V: client \"%V\": invalid rule \"%V\" in "
-                           "\"allow\": %V",
-                           &name, &id, &text, &reason);
-        return NGX_ERROR;
-    }
-    allow = rules;
-    return NGX_OK;
-}
-
 }  // namespace
 
 char *set_client_keys(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
@@ -146,19 +93,10 @@ char *set_client_keys(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         return ngx::conf_error();
     }
 
-    auto allow = ngx::make_array<std::span<const Rule>>(
-        cf->pool, keys->clients.size());
-    for (std::size_t i = 0; i < allow.size(); i++) {
-        if (read_allow(cf, words[2], keys->clients[i], allow[i]) != NGX_OK) {
-            return ngx::conf_error();
-        }
-    }
-
-    auto *set = ngx::make<ClientSet>(cf->pool, name, *keys, allow);
+    auto *set = ngx::make<ClientSet>(cf->pool, name, *keys);
     auto **slot =
         static_cast<ClientSet **>(ngx_array_push(&conf.client_sets));
-    if (set == nullptr || slot == nullptr ||
-        allow.size() != keys->clients.size()) {
+    if (set == nullptr || slot == nullptr) {
         return ngx::conf_error();
     }
     *slot = set;

@@ -1,5 +1,7 @@
 #include "ngx_http_keystile_conf.hpp"
 
+#include "ngx_http_keystile_health.hpp"
+#include "ngx_http_keystile_pass.hpp"
 #include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
@@ -23,7 +25,6 @@ constinit ngx_str_t kHiddenHeaders[] = {
     ngx_str_t{},
 };
 
-constexpr std::size_t kSmallestBuffer = 4096;
 constexpr off_t kTightBodyLimit = 16 * 1024 * 1024;
 
 void merge_slots(ngx_conf_t *cf, ngx_http_upstream_conf_t &conf,
@@ -107,12 +108,6 @@ void warn(ngx_conf_t *cf, const LocConf &conf) noexcept {
 }
 
 char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
-    if (conf.upstream.buffer_size < kSmallestBuffer) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"keystile_buffer_size\" must be at least 4k");
-        return ngx::conf_error();
-    }
-
     ngx_hash_init_t hash{};
     hash.max_size = 512;
     hash.bucket_size = ngx_align(64, ngx_cacheline_size);
@@ -144,6 +139,16 @@ char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
 
 }  // namespace
 
+bool note_key_header(MainConf &conf, std::string_view name) noexcept {
+    auto *slot = static_cast<std::string_view *>(
+        ngx_array_push(&conf.key_headers));
+    if (slot == nullptr) {
+        return false;
+    }
+    *slot = name;
+    return true;
+}
+
 void *create_main_conf(ngx_conf_t *cf) noexcept {
     auto *conf = ngx::make<MainConf>(cf->pool);
     if (conf == nullptr ||
@@ -152,8 +157,15 @@ void *create_main_conf(ngx_conf_t *cf) noexcept {
         ngx_array_init(&conf->client_sets, cf->pool, 4,
                        sizeof(ClientSet *)) != NGX_OK ||
         ngx_array_init(&conf->tls, cf->pool, 4, sizeof(LocConf *)) !=
-            NGX_OK) {
+            NGX_OK ||
+        ngx_array_init(&conf->key_headers, cf->pool, 4,
+                       sizeof(std::string_view)) != NGX_OK) {
         return nullptr;
+    }
+    for (auto name : kDefaultKeyHeaders) {
+        if (!note_key_header(*conf, name)) {
+            return nullptr;
+        }
     }
     conf->harden = NGX_CONF_UNSET;
     return conf;
@@ -259,6 +271,11 @@ char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept {
         conf.handler = prev.handler;
         conf.destination = prev.destination;
         inherited = true;
+    }
+    if (clcf->lmt_excpt && clcf->handler == nullptr) {
+        clcf->handler = conf.handler == Handler::pass     ? handle_pass
+                        : conf.handler == Handler::health ? handle_health
+                                                          : nullptr;
     }
     if (merge_pass(cf, conf, prev) != NGX_CONF_OK) {
         return ngx::conf_error();

@@ -41,6 +41,9 @@ struct MainConf {
     ngx_array_t credentials;  // Credential *
     ngx_array_t client_sets;  // ClientSet *
     ngx_array_t tls;          // LocConf *, each with a TLS context of its own
+    // Names in any keystile_key_headers: none of them goes up anywhere, since
+    // a redirect can take a request from one location to another.
+    ngx_array_t key_headers;  // std::string_view
 };
 
 struct SetHeader {
@@ -118,6 +121,9 @@ inline LocConf *loc_conf(ngx_http_request_t *r) noexcept {
     return static_cast<LocConf *>(
         ngx_http_get_module_loc_conf(r, ngx_http_keystile_module));
 }
+
+// Adds to conf.key_headers; false when out of memory.
+bool note_key_header(MainConf &conf, std::string_view name) noexcept;
 
 // ngx_http_module_t callbacks.
 void *create_main_conf(ngx_conf_t *cf) noexcept;

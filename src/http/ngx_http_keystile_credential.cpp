@@ -176,6 +176,18 @@ void log_warnings(ngx_conf_t *cf, const Words &words,
     }
 }
 
+bool is_of_format(const SecretLine &line,
+                  const HeaderLineFormat &format) noexcept {
+    auto rest = line.line();
+    for (auto part : {format.name, std::string_view{": "}, format.prefix}) {
+        if (!rest.starts_with(part)) {
+            return false;
+        }
+        rest.remove_prefix(part.size());
+    }
+    return rest.data() == line.value().data();
+}
+
 // The line from standard input, read by the first configuration that asks.
 const SecretLine *read_stdin(ngx_conf_t *cf, const Words &words) noexcept {
     if (!from_stdin) {
@@ -188,7 +200,7 @@ const SecretLine *read_stdin(ngx_conf_t *cf, const Words &words) noexcept {
         log_warnings(cf, words, warnings);
         from_stdin.emplace(std::move(*line));
     }
-    if (!from_stdin->line().starts_with(words.format.name)) {
+    if (!is_of_format(*from_stdin, words.format)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "credential \"%V\": the header of a key from "
                            "standard input cannot change without a restart",

@@ -182,6 +182,33 @@ char *set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *data) noexcept {
     return NGX_CONF_OK;
 }
 
+char *set_key_headers(ngx_conf_t *cf, ngx_command_t *cmd,
+                      void *data) noexcept {
+    for (auto &name : ngx::elements<ngx_str_t>(cf->args).subspan(1)) {
+        if (!note_key_header(*main_conf(cf), ngx::view(name))) {
+            return ngx::conf_error();
+        }
+    }
+    return set_words(cf, cmd, data);
+}
+
+char *check_buffer_size(ngx_conf_t *, void *, void *size) noexcept {
+    constexpr std::size_t kSmallest = 4096;
+    return *static_cast<std::size_t *>(size) >= kSmallest
+               ? NGX_CONF_OK
+               : ngx::conf_message("must be at least 4k");
+}
+
+char *refuse_variables(ngx_conf_t *cf, void *, void *string) noexcept {
+    const auto &value = *static_cast<ngx_str_t *>(string);
+    if (ngx::view(value).find('$') == std::string_view::npos) {
+        return NGX_CONF_OK;
+    }
+    return refuse(cf, value,
+                  "variables are not allowed: where a credential goes must "
+                  "not depend on the request");
+}
+
 char *set_set_header(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     auto &conf = *static_cast<LocConf *>(data);
     auto words = ngx::elements<ngx_str_t>(cf->args);

@@ -50,7 +50,11 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
                                   : kDefaultKeyHeaders);
 }
 
-Exchange::~Exchange() { forget_request_head(r_, headers_.key_headers()); }
+Exchange::~Exchange() {
+    auto names =
+        ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
+    forget_request_head(r_, names);
+}
 
 void Exchange::read_headers(
     std::span<const std::string_view> key_headers) noexcept {
@@ -103,9 +107,9 @@ Decision Exchange::make_decision(const Route &route) noexcept {
     std::optional<Identity> known;
     if (decision_) {
         known = (*decision_)->identity();
-    } else if (headers_.key_headers().data() !=
-               route.policy.key_headers.data()) {
-        read_headers(route.policy.key_headers);  // made before it came here
+    }
+    if (headers_.key_headers().data() != route.policy.key_headers.data()) {
+        read_headers(route.policy.key_headers);  // of the location it came to
     }
 
     Inquiry inquiry{
@@ -128,7 +132,7 @@ void Exchange::log_refusal(const Refusal &refusal) const noexcept {
     auto fault = ngx::str(refusal.fault ? describe(*refusal.fault)
                                         : describe(refusal.denial).message);
 
-    ngx_log_error(NGX_LOG_WARN, r_->connection->log, 0,
+    ngx_log_error(NGX_LOG_ERR, r_->connection->log, 0,
                   "keystile refused the request: %V (%V), client id \"%V\"",
                   &code, &fault, &client);
 }

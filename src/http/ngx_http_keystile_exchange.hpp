@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "core/provider_refusal.hpp"
 #include "core/request_id.hpp"
 #include "ngx_http_keystile_conf.hpp"
 
@@ -48,7 +49,11 @@ public:
         bool peer_checked = false;
         bool has_request_id = false;  // the reply brought its own
         bool relaying = false;        // its head is being passed on
+        bool has_length = false;      // Content-Length was seen
+        bool has_coding = false;      // Transfer-Encoding was seen
+        bool guarded = false;         // its body must not repeat the key
         u_char *refusal_text = nullptr;  // the body of a 403, de-chunked
+        SecretGuard guard;
     };
     Try attempt;
     const Credential *credential = nullptr;  // the one that was sent

@@ -30,6 +30,9 @@ constinit ngx_conf_bitmask_t next_upstream_conditions[] = {
     {ngx_str_t{}, 0},
 };
 
+constinit ngx_conf_post_t enough_buffer = {check_buffer_size};
+constinit ngx_conf_post_t no_variables = {refuse_variables};
+
 constinit ngx_conf_enum_t foreign_keys[] = {
     {"strip"_ngx, 0},
     {"reject"_ngx, 1},
@@ -94,7 +97,7 @@ constinit ngx_command_t commands[] = {
      .post = nullptr},
     {.name = "keystile_key_headers"_ngx,
      .type = kAnyLevel | NGX_CONF_1MORE,
-     .set = set_words,
+     .set = set_key_headers,
      .conf = NGX_HTTP_LOC_CONF_OFFSET,
      .offset = offsetof(LocConf, key_headers),
      .post = nullptr},
@@ -163,7 +166,7 @@ constinit ngx_command_t commands[] = {
      .set = ngx_conf_set_size_slot,
      .conf = NGX_HTTP_LOC_CONF_OFFSET,
      .offset = offsetof(LocConf, upstream.buffer_size),
-     .post = nullptr},
+     .post = &enough_buffer},
     {.name = "keystile_request_buffering"_ngx,
      .type = kAnyLevel | NGX_CONF_FLAG,
      .set = ngx_conf_set_flag_slot,
@@ -205,7 +208,7 @@ constinit ngx_command_t commands[] = {
      .set = ngx_conf_set_str_slot,
      .conf = NGX_HTTP_LOC_CONF_OFFSET,
      .offset = offsetof(LocConf, ssl_name),
-     .post = nullptr},
+     .post = &no_variables},
     {.name = "keystile_ssl_trusted_certificate"_ngx,
      .type = kAnyLevel | NGX_CONF_TAKE1,
      .set = ngx_conf_set_str_slot,

@@ -11,17 +11,13 @@ namespace keystile {
 namespace {
 
 // nginx's keepalive cache knows addresses only: a connection in it may have
-// been made by a location that trusts another CA, or another name.
+// been made by a location that trusts another CA, or for another name. A TLS
+// context is for one name and one set of settings (see same_settings() in
+// tls.cpp), and nginx has verified whatever was made in it by those.
 bool is_ours(ngx_http_request_t *r, ngx_connection_t *c) noexcept {
-    const auto &conf = loc_conf(r)->upstream;
     auto *ssl = c->ssl->connection;
-
-    if (SSL_get_SSL_CTX(ssl) != conf.ssl->ctx ||
-        SSL_get_verify_result(ssl) != X509_V_OK) {
-        return false;
-    }
-    auto name = conf.ssl_name->value;
-    return ngx_ssl_check_host(c, &name) == NGX_OK;
+    return SSL_get_SSL_CTX(ssl) == loc_conf(r)->upstream.ssl->ctx &&
+           SSL_get_verify_result(ssl) == X509_V_OK;
 }
 
 ngx_int_t check_peer(ngx_http_request_t *r, ngx_connection_t *c) noexcept {
@@ -49,6 +45,24 @@ void wipe_tls_buffer(ngx_connection_t *c) noexcept {
     }
 }
 
+// Makes a request of which nothing has gone out look as if it had never been
+// started: even a POST may then be tried elsewhere. nginx only rewinds what it
+// believes to be sent; this follows ngx_http_upstream_reinit().
+void rewind_request(ngx_http_upstream_t *u) noexcept {
+    off_t file_pos = 0;
+    for (auto *cl = u->request_bufs; cl != nullptr; cl = cl->next) {
+        cl->buf->pos = cl->buf->start;
+        if (cl->buf->in_file) {
+            cl->buf->file_pos = file_pos;
+            file_pos = cl->buf->file_last;
+        }
+    }
+    u->output.buf = nullptr;
+    u->output.in = nullptr;
+    u->output.busy = nullptr;
+    u->request_sent = 0;
+}
+
 }  // namespace
 
 ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
@@ -65,7 +79,7 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
         }
     }
     if (rc == NGX_ERROR && c->sent == 0 && !r->request_body_no_buffering) {
-        u->request_sent = 0;  // nothing was, so even a POST may be tried again
+        rewind_request(u);
     }
     return rc;
 }

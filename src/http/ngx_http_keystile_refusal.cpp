@@ -139,14 +139,15 @@ ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
     if (!body.complete && !body.unreadable && !full) {
         return NGX_AGAIN;
     }
-    if (says_credential_is_bad(body.text) || repeats_secret(body.text, key) ||
-        headers_repeat(r, key)) {
+    if (says_credential_is_bad(body.text) || repeats_secret(body.text, key)) {
         return reject(r, exchange);
     }
-    return body.complete
-               ? pass_reply(r)
-               : replace_reply(r, exchange,
-                               Denial::upstream_refusal_unreadable);
+    if (body.unreadable) {
+        return replace_reply(r, exchange,
+                             Denial::upstream_refusal_unreadable);
+    }
+    exchange.attempt.guarded = !body.complete;
+    return pass_reply(r);
 }
 
 bool is_compressed(ngx_http_request_t *r) noexcept {
@@ -160,14 +161,24 @@ bool is_compressed(ngx_http_request_t *r) noexcept {
 
 }  // namespace
 
+bool passes_guard(Exchange &exchange, std::string_view piece) noexcept {
+    auto key = exchange.credential->secret->value();
+    return exchange.attempt.guard.pass(piece, key);
+}
+
 ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *u = r->upstream;
 
     if (u->headers_in.status_n == NGX_HTTP_UNAUTHORIZED) {
         return reject(r, exchange);
     }
-    if (u->headers_in.status_n != NGX_HTTP_FORBIDDEN ||
-        r->method == NGX_HTTP_HEAD) {
+    if (u->headers_in.status_n != NGX_HTTP_FORBIDDEN) {
+        return pass_reply(r);
+    }
+    if (headers_repeat(r, exchange.credential->secret->value())) {
+        return reject(r, exchange);
+    }
+    if (r->method == NGX_HTTP_HEAD) {
         return pass_reply(r);
     }
     if (is_compressed(r)) {

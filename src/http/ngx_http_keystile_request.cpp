@@ -33,21 +33,6 @@ bool named_by_connection(const Head &head, std::string_view name) noexcept {
                });
 }
 
-bool forwards(const Head &head, std::string_view name,
-              std::string_view value) noexcept {
-    if (!forwards_request_header(name, value, head.route.head) ||
-        named_by_connection(head, name)) {
-        return false;
-    }
-    // After a redirect: where the key was looked for in the first location.
-    for (auto key_header : head.exchange.headers().key_headers()) {
-        if (same_header_name(key_header, name)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 template <typename Put>
 void put_line(std::string_view name, std::string_view value,
               Put put) noexcept {
@@ -62,7 +47,8 @@ void put_client_headers(const Head &head, Put put) noexcept {
     ngx::for_each_header(head.r->headers_in.headers, [&](ngx_table_elt_t &h) {
         auto name = ngx::view(h.key);
         auto value = ngx::view(h.value);
-        if (forwards(head, name, value)) {
+        if (forwards_request_header(name, value, head.route.head) &&
+            !named_by_connection(head, name)) {
             put_line(name, value, put);
         }
         return true;

@@ -47,6 +47,23 @@ ngx_table_elt_t *take_header(ngx_http_request_t *r) noexcept {
     return h;
 }
 
+// RFC 9112 6.3: a reply of which it is not clear where it ends is no reply.
+// nginx's own handlers take the last of several lengths, and any coding.
+bool has_clear_framing(Exchange::Try &attempt,
+                       const ngx_table_elt_t &h) noexcept {
+    auto name = ngx::view(h.key);
+    auto value = ngx::view(h.value);
+    if (equals_ignoring_case(name, "content-length")) {
+        bool repeated = std::exchange(attempt.has_length, true);
+        return !repeated && !value.empty() && all<is_digit>(value);
+    }
+    if (equals_ignoring_case(name, "transfer-encoding")) {
+        bool repeated = std::exchange(attempt.has_coding, true);
+        return !repeated && equals_ignoring_case(value, "chunked");
+    }
+    return true;
+}
+
 // nginx's own handling of the header, where it has one.
 ngx_int_t note_header(ngx_http_request_t *r, Exchange &exchange,
                       ngx_table_elt_t &h) noexcept {
@@ -56,6 +73,10 @@ ngx_int_t note_header(ngx_http_request_t *r, Exchange &exchange,
         &umcf->headers_in_hash, h.hash, h.lowcase_key, h.key.len));
 
     auto name = ngx::view(h.key);
+    if (!has_clear_framing(exchange.attempt, h)) {
+        return invalid(r, "a \"Content-Length\" or \"Transfer-Encoding\" "
+                          "that cannot be relied on");
+    }
     if (equals_ignoring_case(name, "x-request-id")) {
         exchange.attempt.has_request_id = true;
     } else if (equals_ignoring_case(name, "upgrade") &&
@@ -166,6 +187,16 @@ void append_out(ngx_http_upstream_t *u, ngx_chain_t *cl) noexcept {
 // Adds bytes of the reply's buffer to what goes to the client now.
 ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
     auto *u = r->upstream;
+    auto &exchange = *Exchange::find(r);
+    auto size = static_cast<std::size_t>(last - pos);
+    if (exchange.attempt.guarded &&
+        !passes_guard(exchange, ngx::view({size, pos}))) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "the provider repeated parts of credential \"%V\" in "
+                      "its reply, which was cut off",
+                      &exchange.credential->name);
+        return NGX_ERROR;
+    }
     auto *cl = ngx_chain_get_free_buf(r->pool, &u->free_bufs);
     if (cl == nullptr) {
         return NGX_ERROR;
@@ -222,6 +253,7 @@ ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
 ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
     auto *u = r->upstream;
     auto &status = Exchange::find(r)->attempt.status;
+    u->peer.cached = 0;  // it has answered: from here on, it is not stale
 
     ngx_int_t rc = ngx_http_parse_status_line(r, &u->buffer, &status);
     if (rc == NGX_AGAIN) {

@@ -263,7 +263,9 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
         return NGX_ERROR;
     }
 
-    route->head.key_headers = route->policy.key_headers;
+    // All directives have been read by now, so this list is complete.
+    route->head.key_headers =
+        ngx::elements<std::string_view>(&main_conf(cf)->key_headers);
     route->head.credential_header = ngx::view(route->credential->header);
     route->host = host_header(conf);
     route->base = ngx::view(conf.destination->base);

@@ -36,8 +36,12 @@ ngx_str_t system_bundle() noexcept {
     return is_file(path) ? ngx::str(path) : ngx_str_t{};
 }
 
+// Connections and sessions of one context are taken for any location that
+// shares it, so all that was verified must be the same: the name as well.
 bool same_settings(const LocConf &a, const LocConf &b) noexcept {
-    return a.ssl_protocols == b.ssl_protocols &&
+    return ngx::view(a.upstream.ssl_name->value) ==
+               ngx::view(b.upstream.ssl_name->value) &&
+           a.ssl_protocols == b.ssl_protocols &&
            ngx::view(a.ssl_ciphers) == ngx::view(b.ssl_ciphers) &&
            a.ssl_verify_depth == b.ssl_verify_depth &&
            ngx::view(a.ssl_trusted_certificate) ==

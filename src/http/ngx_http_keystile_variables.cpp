@@ -8,10 +8,11 @@ namespace {
 using namespace ngx::literals;
 
 // Reading one in a location with keystile_pass decides, if that is still to
-// be done: so $keystile_client can be the key of a limit.
+// be done: so $keystile_client can be the key of a limit. Not in a log, though,
+// of a request that something else has answered.
 const Decision *decision_of(ngx_http_request_t *r) noexcept {
     const auto *conf = loc_conf(r);
-    if (conf->route == nullptr || r != r->main) {
+    if (conf->route == nullptr || r != r->main || r->header_sent) {
         auto *exchange = Exchange::find(r);
         return exchange == nullptr ? nullptr : exchange->decision();
     }

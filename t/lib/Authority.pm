@@ -6,7 +6,11 @@
 #
 # issue(@names) makes a server certificate for all of them; names that are
 # addresses become IP entries. The key is EC P-256. A second Authority is a
-# stranger to the first.
+# stranger to the first. More:
+#
+#     my $expired = $authority->issue({days => -1}, 'api.example.com');
+#     my $middle  = $authority->subordinate('Middle');   # its leafs bring it
+#     my $crl     = $authority->revoke($leaf);           # a path, or with none
 
 package Authority;
 
@@ -19,34 +23,86 @@ my @dirs;
 
 has dir => sub { File::Temp->newdir('keystile-ca-XXXXXX', TMPDIR => 1) };
 has name => 'Keystile Test CA';
+has 'parent';
 
 sub new ($class, @args) {
     my $self = $class->SUPER::new(@args);
     push @dirs, $self->dir;
     chmod 0755, $self->dir;
+    return $self->parent ? $self->_certify : $self->_certify_self;
+}
+
+sub cert ($self) { return $self->_file('ca.pem') }
+
+# An authority below this one.
+sub subordinate ($self, $name) {
+    return Authority->new(name => $name, parent => $self);
+}
+
+sub issue ($self, @names) {
+    my %how  = (days => 2, ref $names[0] ? %{shift @names} : ());
+    my $stem = 'leaf' . ++$self->{issued};
+    my ($cert, $key) = map { $self->_file("$stem.$_") } qw(pem key);
+    my $alternatives = join ',',
+        map { (/\A[\d.:]+\z/ ? 'IP:' : 'DNS:') . $_ } @names;
+    $self->_sign("/CN=$names[0]", $cert, $key, $how{days},
+        "subjectAltName=$alternatives\nbasicConstraints=CA:FALSE\n");
+    for (my $above = $self; $above->parent; $above = $above->parent) {
+        _append($cert, $above->cert);
+    }
+    return { cert => $cert, key => $key };
+}
+
+# The revocation list, with these leafs on it and those of earlier calls.
+sub revoke ($self, @leafs) {
+    my ($list, $index, $config)
+        = map { $self->_file($_) } qw(crl.pem index ca.conf);
+    _write($index, '') if !-e $index;
+    _write($config, "[ca]\ndefault_ca=here\n[here]\ndatabase=$index\n"
+        . "default_md=sha256\ndefault_crl_days=2\n");
+    my @ca = ('ca', '-config', $config, '-cert', $self->cert,
+        '-keyfile', $self->_file('ca.key'));
+    _openssl(@ca, '-revoke', $_->{cert}) for @leafs;
+    _openssl(@ca, '-gencrl', '-out', $list);
+    return $list;
+}
+
+sub _certify_self ($self) {
     _openssl(qw(req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes
             -days 2), '-subj', '/CN=' . $self->name,
         '-keyout', $self->_file('ca.key'), '-out', $self->cert);
     return $self;
 }
 
-sub cert ($self) { return $self->_file('ca.pem') }
+sub _certify ($self) {
+    $self->parent->_sign('/CN=' . $self->name, $self->cert,
+        $self->_file('ca.key'), 2, "basicConstraints=critical,CA:TRUE\n");
+    return $self;
+}
 
-sub issue ($self, @names) {
-    my $stem = 'leaf' . ++$self->{issued};
-    my ($cert, $key, $request, $extensions)
-        = map { $self->_file("$stem.$_") } qw(pem key csr ext);
-    my $alternatives = join ',',
-        map { (/\A[\d.:]+\z/ ? 'IP:' : 'DNS:') . $_ } @names;
-    open my $file, '>', $extensions or croak "$extensions: $!";
-    print {$file} "subjectAltName=$alternatives\nbasicConstraints=CA:FALSE\n";
-    close $file;
+# Makes a key, and a certificate of it.
+sub _sign ($self, $subject, $cert, $key, $days, $extensions) {
+    _write("$cert.ext", $extensions);
     _openssl(qw(req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes),
-        '-subj', "/CN=$names[0]", '-keyout', $key, '-out', $request);
-    _openssl(qw(x509 -req -days 2 -CAcreateserial), '-in', $request,
-        '-CA', $self->cert, '-CAkey', $self->_file('ca.key'),
-        '-extfile', $extensions, '-out', $cert);
-    return { cert => $cert, key => $key };
+        '-subj', $subject, '-keyout', $key, '-out', "$cert.csr");
+    _openssl(qw(x509 -req -CAcreateserial), '-days', $days,
+        '-in', "$cert.csr", '-CA', $self->cert,
+        '-CAkey', $self->_file('ca.key'),
+        '-extfile', "$cert.ext", '-out', $cert);
+    return;
+}
+
+sub _write ($path, $content, $mode = '>') {
+    open my $file, $mode, $path or croak "$path: $!";
+    print {$file} $content;
+    close $file or croak "$path: $!";
+    return;
+}
+
+sub _append ($path, $from) {
+    open my $file, '<', $from or croak "$from: $!";
+    _write($path, do { local $/; <$file> }, '>>');
+    return;
 }
 
 sub _file ($self, $name) { return $self->dir . "/$name" }

@@ -18,6 +18,7 @@ use Mojo::Base -strict, -signatures;
 use Carp       qw(croak);
 use Exporter   qw(import);
 use Mojo::IOLoop;
+use Mojo::Reactor::Poll;
 
 our @EXPORT = qw(await settle);
 
@@ -25,8 +26,11 @@ our @EXPORT = qw(await settle);
 # looked at this often.
 use constant GLANCE => 0.02;
 
+# Where the EV module is installed, Mojolicious would use its loop, which reaps
+# every child behind the back of waitpid().
 my $failure;
-my $reactor = Mojo::IOLoop->singleton->reactor;
+my $reactor = Mojo::Reactor::Poll->new;
+Mojo::IOLoop->singleton->reactor($reactor);
 $reactor->unsubscribe('error');
 $reactor->on(error => sub ($reactor, $error) { $failure //= $error });
 

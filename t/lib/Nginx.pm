@@ -19,7 +19,8 @@
 # main (more main-level text), daemon (0).
 #
 # KEYSTILE_NGINX, KEYSTILE_MODULE and KEYSTILE_GLOBALS name the binary, the
-# module and more main-level configuration. Started by root, the workers are
+# module and more main-level configuration; KEYSTILE_TEST_DIR says where the
+# directories go, and KEYSTILE_TEST_KEEP leaves them there. Started by root, the workers are
 # www-data. The directory is one that passes the rules for key files: each
 # component belongs to root or the user, and no one else may write there.
 #
@@ -72,6 +73,7 @@ END {
 sub file ($self, $name, $content, $mode = 0644) {
     my $path = $self->dir . "/$name";
     path($path)->dirname->make_path;
+    unlink $path;
     open my $file, '>:raw', $path or croak "$path: $!";
     print {$file} $content;
     close $file or croak "$path: $!";
@@ -291,7 +293,8 @@ sub _slurp ($path) { return -e $path ? path($path)->slurp : '' }
 
 # /tmp will not do: anyone may write there.
 sub _new_dir ($self) {
-    my $home = $ENV{KEYSTILE_TEST_DIR} // ($> == 0 ? '/run' : getcwd . '/build');
+    my $home = $ENV{KEYSTILE_TEST_DIR}
+        // ($> == 0 ? '/run' : getcwd . '/build');
     path($home)->make_path;
     my $dir = File::Temp->newdir('keystile-test-XXXXXX', DIR => $home,
         CLEANUP => !$ENV{KEYSTILE_TEST_KEEP});

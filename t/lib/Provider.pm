@@ -84,7 +84,8 @@ sub port ($self) { return $self->{port} }
 
 # Where it listens, as an nginx directive writes it.
 sub address ($self) {
-    return $self->unix ? 'unix:' . $self->unix : $self->host . ':' . $self->port;
+    return 'unix:' . $self->unix if $self->unix;
+    return $self->host . ':' . $self->port;
 }
 
 sub script ($self, @raw) {

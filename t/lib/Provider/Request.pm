@@ -7,8 +7,8 @@
 #     my $socket = $request->accept_websocket;     # its connection, in frames
 #     $request->write($bytes);                     # anything else
 #
-# reply() sets Content-Length unless the headers frame the body themselves
-# (`Transfer-Encoding`, or `Connection: close` together with framing => 'close').
+# reply() sets Content-Length unless the headers frame the body themselves, or
+# `framing => 'close'` follows it: then the end of the connection does.
 
 package Provider::Request;
 
@@ -41,7 +41,7 @@ sub write ($self, $bytes) {
 
 sub reply ($self, $status, $headers = undef, $body = '{"ok":true}', %how) {
     my @headers = @{$headers // ['Content-Type' => 'application/json']};
-    my %given   = map { lc $_ => 1 } @headers[grep { !($_ % 2) } 0 .. $#headers];
+    my %given   = map { lc $headers[$_ * 2] => 1 } 0 .. @headers / 2 - 1;
     push @headers, 'Content-Length' => length $body
         if !$given{'content-length'} && !$given{'transfer-encoding'}
         && ($how{framing} // '') ne 'close' && $status !~ /\A(?:1|204|304)/;
