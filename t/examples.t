@@ -1,0 +1,258 @@
+# conf-examples/: each is a complete configuration that nginx takes, and a
+# request gets through it: to the path it should, with the provider's key once
+# and in its header, and without the caller's.
+#
+# An example runs as it stands, but for what must differ here: @CHANGES.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Authority;
+use Cwd        qw(abs_path);
+use Mojo::File qw(path);
+use Mojo::Util qw(b64_encode);
+use Nginx;
+use Provider;
+use Verdict;
+use Wire;
+
+my $DIRECTORY = path("$FindBin::Bin/../conf-examples");
+my $MODULE    = abs_path($ENV{KEYSTILE_MODULE}
+        // 'build/nginx/ngx_http_keystile_module.so');
+my $KEY       = 'sk-test-provider-e7a1c5';
+my $CALLER    = 'sk-test-caller-91d0b2';
+my $OTHER     = 'sk-test-foreign-3c77f8';
+my $authority = Authority->new;
+
+my @BEARER = (Authorization => "Bearer $CALLER");
+my @X_KEY  = ('x-api-key' => $CALLER);
+
+# For each example: the name of the provider's host; the header its key goes
+# up in; requests that pass, with the target that the provider sees when it is
+# another; and requests that do not, with their status.
+my %EXAMPLES = (
+    'codex.conf' => {
+        host   => 'api.openai.com',
+        line   => "Authorization: Bearer $KEY",
+        passes => [
+            ['POST', '/v1/responses', \@BEARER],
+            ['GET',  '/v1/models?client_version=0.169.0', \@BEARER],
+            ['POST', '/v1/responses/compact', \@BEARER],
+        ],
+        upgrades => '/v1/responses',
+        bounces  => [
+            [401, 'POST', '/v1/responses', []],
+            [401, 'POST', '/v1/responses', [Authorization => "Bearer $OTHER"]],
+            [403, 'POST', '/v1/files',     \@BEARER],
+            [405, 'GET',  '/v1/responses', \@BEARER],
+        ],
+    },
+    'claude-code.conf' => {
+        host   => 'api.anthropic.com',
+        line   => "x-api-key: $KEY",
+        passes => [
+            ['POST', '/v1/messages?beta=true', \@X_KEY],
+            ['POST', '/v1/messages?beta=true', \@BEARER],
+            ['POST', '/v1/messages', [@BEARER, @X_KEY]],
+            ['POST', '/v1/messages',
+                [@X_KEY, Authorization => "Bearer $OTHER"]],
+            ['POST', '/v1/messages/count_tokens?beta=true', \@X_KEY],
+            ['GET',  '/v1/models?limit=1000', \@X_KEY],
+            ['GET',  '/v1/models/claude-opus-4-5', \@X_KEY],
+        ],
+        bounces => [
+            [401, 'POST', '/v1/messages', ['x-api-key' => $OTHER]],
+            [403, 'POST', '/v1/messages/batches', \@X_KEY],
+        ],
+    },
+    'azure-openai.conf' => {
+        host   => 'example-resource.openai.azure.com',
+        line   => "api-key: $KEY",
+        passes => [
+            ['POST', '/v1/chat/completions', \@BEARER,
+                '/openai/deployments/gpt-5/chat/completions'
+                    . '?api-version=2024-10-21'],
+            ['POST', '/v1/responses', \@BEARER,
+                '/openai/responses?api-version=2025-04-01-preview'],
+            ['GET', '/v1/responses/resp_1?include=a', \@BEARER,
+                '/openai/responses/resp_1?include=a'
+                    . '&api-version=2025-04-01-preview'],
+            ['POST',
+                '/openai/deployments/gpt-5/chat/completions?api-version=1',
+                ['api-key' => $CALLER]],
+        ],
+        bounces => [
+            [401, 'POST', '/v1/responses', \@X_KEY],
+            [403, 'POST', '/v1/responses?api-version=1', \@BEARER],
+            [403, 'POST', '/openai/deployments/other/chat/completions',
+                \@BEARER],
+        ],
+    },
+    'gemini.conf' => {
+        host   => 'generativelanguage.googleapis.com',
+        line   => "x-goog-api-key: $KEY",
+        passes => [
+            map({ [@$_, ['x-goog-api-key' => $CALLER]] }
+                ['POST', '/v1beta/models/gemini-2.5-pro:generateContent'],
+                ['POST', '/v1beta/models/g:streamGenerateContent?alt=sse'],
+                ['POST', '/v1beta/models/g%3AcountTokens'],
+                ['GET',  '/v1beta/models?pageSize=5'],
+                ['GET',  '/v1beta/models/gemini-2.5-pro']),
+        ],
+        bounces => [
+            [401, 'POST', '/v1beta/models/g:generateContent', []],
+            [403, 'POST', "/v1beta/models/g:generateContent?key=$CALLER", []],
+            map { [405, 'POST', "/v1beta/models/veo$_",
+                ['x-goog-api-key' => $CALLER]] }
+                qw(:predictLongRunning %3ApredictLongRunning),
+        ],
+    },
+    'single-key.conf' => {
+        host   => 'api.openai.com',
+        line   => "Authorization: Bearer $KEY",
+        passes => [
+            ['POST', '/v1/responses', []],
+            ['POST', '/v1/responses', [Authorization => "Bearer $OTHER"]],
+        ],
+        bounces => [
+            [403, 'POST', '/v1/responses', [Origin => 'https://a.example']],
+            [403, 'GET',  '/v1/models',    []],
+            [405, 'GET',  '/v1/responses', []],
+        ],
+    },
+    'existing-site.conf' => {
+        host   => 'api.openai.com',
+        line   => "Authorization: Bearer $KEY",
+        passes => [
+            ['POST', '/llm/v1/responses', \@BEARER, '/v1/responses'],
+            ['POST', '/llm/v1/chat/completions', \@BEARER,
+                '/v1/chat/completions'],
+            ['GET', '/llm/v1/models', \@BEARER, '/v1/models'],
+        ],
+        bounces => [
+            [401, 'POST', '/llm/v1/responses', []],
+            [403, 'POST', '/llm/v1/files', \@BEARER],
+            [404, 'POST', '/v1/responses', \@BEARER],
+        ],
+    },
+);
+
+# What must differ in a test. Each has to be found in every example, but for
+# those that are marked.
+my @CHANGES = (
+    ['the module' => qr{modules/ngx_http_keystile_module\.so}, $MODULE],
+    ['the workers' => qr/worker_processes  auto;/,
+        "worker_processes 1; daemon off; " . ($ENV{KEYSTILE_GLOBALS} // '')],
+    ['their user, without root' => qr/^user .*\n/m, $> == 0 ? undef : ''],
+    ['the log level' => qr/(?<=error\.log);/, ' info;'],
+    ['the logs'  => qr{/var/log/nginx(?=/)}, '%%DIR%%'],
+    ['the pid'   => qr{/run(?=/nginx\.pid)}, '%%DIR%%'],
+    ['the keys'  => qr{/etc/keystile(?=/)},  '%%DIR%%'],
+    ['the site, if any' => qr{/var/www/html}, '%%DIR%%/html'],
+    ['the listener' => qr/(?<=listen) +(?:127\.0\.0\.1:)?\d+/,
+        ' 127.0.0.1:%%PORT%%'],
+    ['the provider' => qr/(?<=server) +[\w.-]+:443;/, ' %%PROVIDER%%;'],
+    ['the authority and the temporary files' => qr/(?<=^http \{\n)/m,
+        'keystile_ssl_trusted_certificate %%CA%%;' . join '',
+        map { " ${_}_temp_path %%DIR%%/$_;" }
+            qw(client_body proxy fastcgi uwsgi scgi)],
+);
+
+# An nginx whose configuration is a whole file.
+package Example {
+    use Mojo::Base 'Nginx', -signatures;
+
+    sub text ($self, $text, %values) {
+        %values = (%values, DIR => $self->dir, PORT => $self->port);
+        for my $change (@CHANGES) {
+            my ($what, $pattern, $replacement) = @$change;
+            next if !defined $replacement;
+            my $found = $text =~ s/$pattern/$replacement/g;
+            die "$what: not found\n" if !$found && $what !~ /\bif any\b/;
+        }
+        return $text =~ s/%%(\w+)%%/$values{$1}/gr;
+    }
+}
+
+# Writes the files that the example names below /etc/keystile.
+sub write_files ($nginx, $text) {
+    my $leaf = $authority->issue('llm.example.com', 'www.example.com');
+    my %content = (
+        'tls/cert.pem' => path($leaf->{cert})->slurp,
+        'tls/key.pem'  => path($leaf->{key})->slurp,
+    );
+    for my $name ($text =~ m{^ [^#\n]* /etc/keystile/ ([\w./-]+)}gmx) {
+        $name =~ /\.key\z/ ? $nginx->key_file($name, "$KEY\n")
+            : $name eq 'clients.json' ? $nginx->client_file(
+                {clients => [{id => 'ada', keys => [$CALLER]}]})
+            : $nginx->file($name, $content{$name} // die "what is $name?\n");
+    }
+    $nginx->file('html/index.html', 'the site itself');
+    return;
+}
+
+sub check_example ($name, $example) {
+    my $text     = $DIRECTORY->child($name)->slurp;
+    my $provider = Provider->new(tls => $authority->issue($example->{host}));
+    my $nginx    = Example->new;
+    my @values   = (PROVIDER => $provider->address, CA => $authority->cert);
+    write_files($nginx, $text);
+    my ($exit, $said) = $nginx->test_config($text, @values);
+    is $exit, 0, 'nginx -t';
+    unlike $said, qr/\[(?:warn|error|crit|alert|emerg)\]/, 'without a word'
+        or return diag $said;
+    $nginx->start($text, @values);
+
+    my @tls = $text =~ /listen .* ssl/ ? (tls => {}) : ();
+    my $ask = sub ($method, $target, $headers) {
+        return request($nginx->port, @tls, method => $method,
+            target => $target, headers => $headers,
+            $method eq 'POST' ? (body => '{"input":"hello"}') : ());
+    };
+    my $verdict = Verdict->new(
+        provider => $provider,
+        key      => $KEY,
+        line     => $example->{line},
+        secrets  => [$CALLER, $OTHER]);
+
+    for my $case (@{$example->{passes}}) {
+        my ($method, $target, $headers, $upstream) = @$case;
+        my $request = $verdict->admitted("$method $target passes",
+            $ask->($method, $target, $headers)) or next;
+        is $request->target, $upstream // $target, 'with that target';
+        is $request->header('host'), $example->{host}, 'that host';
+        is $request->connection->server_name, $example->{host}, 'that name';
+        is $request->body, $method eq 'POST' ? '{"input":"hello"}' : '',
+            'and its body';
+    }
+    for my $case (@{$example->{bounces}}) {
+        my ($status, @request) = @$case;
+        $verdict->refused("@request[0, 1] does not", $ask->(@request), $status);
+    }
+    check_upgrade($nginx, $provider, $verdict, $example->{upgrades})
+        if $example->{upgrades};
+    is $ask->('GET', '/', [])->body, 'the site itself', 'the site is there'
+        if $name eq 'existing-site.conf';
+    $nginx->stop;
+    return;
+}
+
+sub check_upgrade ($nginx, $provider, $verdict, $target) {
+    $provider->answer(sub ($request) { $request->accept_websocket });
+    my $wire = Wire->connect($nginx->port, tls => {});
+    $wire->write(compose(target => $target, headers => [@BEARER,
+        Connection              => 'Upgrade',
+        Upgrade                 => 'websocket',
+        'Sec-WebSocket-Version' => 13,
+        'Sec-WebSocket-Key'     => b64_encode('sixteen bytes ok', '')]));
+    $verdict->admitted("a WebSocket at $target", $wire->await_head, 101);
+    $wire->close;
+    return;
+}
+
+is_deeply [sort map { $_->basename } @{$DIRECTORY->list}],
+    [sort keys %EXAMPLES], 'every example is run';
+subtest $_ => \&check_example, $_, $EXAMPLES{$_} for sort keys %EXAMPLES;
+
+done_testing;
