@@ -68,7 +68,7 @@ sub table () {
         my ($context, $arity)
             = $rest =~ /\.type = (\w+) \| (\w+),/ or die "$name: no type\n";
         my ($field) = $rest =~ /offsetof\((?:Main|Loc)Conf, ([\w.]+)\)/;
-        my ($post)  = $rest =~ /\.post = (\w+)/;
+        my ($post)  = $rest =~ /\.post = &?(\w+)/;
         my ($least, $most) = @{$ARITY{$arity} // die "$name: $arity\n"};
         $table{$name} = {
             context => $CONTEXT{$context} // die("$name: $context\n"),

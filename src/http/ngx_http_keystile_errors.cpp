@@ -212,7 +212,7 @@ ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) noexcept {
 
 }  // namespace
 
-ngx_int_t install_filters(ngx_conf_t *) noexcept {
+ngx_int_t install_error_filters(ngx_conf_t *) noexcept {
     next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = filter_header;
     next_body_filter = ngx_http_top_body_filter;

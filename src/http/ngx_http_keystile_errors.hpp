@@ -8,6 +8,6 @@
 namespace keystile {
 
 // postconfiguration: puts the header and body filters in front of nginx's.
-ngx_int_t install_filters(ngx_conf_t *cf) noexcept;
+ngx_int_t install_error_filters(ngx_conf_t *cf) noexcept;
 
 }  // namespace keystile

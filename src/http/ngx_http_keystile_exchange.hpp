@@ -9,6 +9,7 @@
 #include "core/provider_refusal.hpp"
 #include "core/request_id.hpp"
 #include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_upload.hpp"
 
 namespace keystile {
 
@@ -57,6 +58,8 @@ public:
     };
     Try attempt;
     const Credential *credential = nullptr;  // the one that was sent
+
+    Upload upload;
 
     // nginx's own reader of the request body, while it is arriving.
     ngx_http_event_handler_pt body_reader = nullptr;

@@ -102,18 +102,26 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     if (!decision) {
         return refuse(r, decision.error().denial);
     }
+    if (exchange->upload.streaming) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "a request body that was not buffered cannot be sent "
+                      "again after a redirect");
+        return NGX_HTTP_BAD_GATEWAY;
+    }
     exchange->attempt = {};
     if (set_up_upstream(r, *decision) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    // A chunked body is read whole, so that its length is known upstream.
-    r->request_body_no_buffering =
-        !conf.upstream.request_buffering && !r->headers_in.chunked;
+    r->request_body_no_buffering = !conf.upstream.request_buffering;
+    exchange->upload.chunked =
+        r->request_body_no_buffering && r->headers_in.chunked &&
+        r->request_body == nullptr;
     ngx_int_t rc = ngx_http_read_client_request_body(r, ngx_http_upstream_init);
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
     }
+    exchange->upload.streaming = r->request_body_no_buffering;
     if (rc == NGX_AGAIN && !r->request_body_no_buffering) {
         exchange->body_reader = r->read_event_handler;
         r->read_event_handler = read_body;

@@ -46,8 +46,10 @@ void wipe_tls_buffer(ngx_connection_t *c) noexcept {
 }
 
 // Makes a request of which nothing has gone out look as if it had never been
-// started: even a POST may then be tried elsewhere. nginx only rewinds what it
-// believes to be sent; this follows ngx_http_upstream_reinit().
+// started: even a POST may then be tried elsewhere, and even one whose body is
+// still arriving, since nginx has put the parts of it that are there behind
+// the head. nginx only rewinds what it believes to be sent; this follows
+// ngx_http_upstream_reinit().
 void rewind_request(ngx_http_upstream_t *u) noexcept {
     off_t file_pos = 0;
     for (auto *cl = u->request_bufs; cl != nullptr; cl = cl->next) {
@@ -78,7 +80,7 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
             rc = NGX_ERROR;
         }
     }
-    if (rc == NGX_ERROR && c->sent == 0 && !r->request_body_no_buffering) {
+    if (rc == NGX_ERROR && c->sent == 0) {
         rewind_request(u);
     }
     return rc;

@@ -65,14 +65,18 @@ void put_set_headers(const Head &head, Put put) noexcept {
     }
 }
 
-// Framing by the length that nginx has counted; a body that came chunked has
-// been read whole, and so has one.
+// Framing by the length that nginx has counted, also of a body that came
+// chunked, unless it goes on as it comes.
 template <typename Put>
 void put_framing(const Head &head, Put put) noexcept {
     auto *r = head.r;
     if (head.permit.websocket()) {
         put(std::string_view{"Connection: upgrade\r\n"
                              "Upgrade: websocket\r\n"});
+        return;
+    }
+    if (head.exchange.upload.chunked) {
+        put(std::string_view{"Transfer-Encoding: chunked\r\n"});
         return;
     }
     bool has_body =
