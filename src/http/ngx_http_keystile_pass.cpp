@@ -4,6 +4,7 @@
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_peer.hpp"
 #include "ngx_http_keystile_request.hpp"
+#include "ngx_http_keystile_reply_body.hpp"
 #include "ngx_http_keystile_response.hpp"
 
 namespace keystile {

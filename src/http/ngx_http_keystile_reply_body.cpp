@@ -1,0 +1,139 @@
+#include "ngx_http_keystile_reply_body.hpp"
+
+#include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_refusal.hpp"
+
+namespace keystile {
+namespace {
+
+void append_out(ngx_http_upstream_t *u, ngx_chain_t *cl) noexcept {
+    auto **ll = &u->out_bufs;
+    while (*ll != nullptr) {
+        ll = &(*ll)->next;
+    }
+    *ll = cl;
+}
+
+// Adds bytes of the reply's buffer to what goes to the client now.
+ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
+    auto *u = r->upstream;
+    auto &exchange = *Exchange::find(r);
+    auto size = static_cast<std::size_t>(last - pos);
+    if (exchange.attempt.guarded &&
+        !passes_guard(exchange, ngx::view({size, pos}))) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "the provider repeated parts of credential \"%V\" in "
+                      "its reply, which was cut off",
+                      &exchange.credential->name);
+        return NGX_ERROR;
+    }
+    auto *cl = ngx_chain_get_free_buf(r->pool, &u->free_bufs);
+    if (cl == nullptr) {
+        return NGX_ERROR;
+    }
+    cl->next = nullptr;
+    cl->buf->flush = 1;
+    cl->buf->memory = 1;
+    cl->buf->pos = pos;
+    cl->buf->last = last;
+    cl->buf->tag = u->output.tag;
+    append_out(u, cl);
+    return NGX_OK;
+}
+
+ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(data);
+    auto *u = r->upstream;
+    auto &chunked = Exchange::find(r)->attempt.chunked;
+    auto *buf = &u->buffer;
+
+    buf->pos = buf->last;
+    buf->last += bytes;
+
+    for (;;) {
+        ngx_int_t rc =
+            ngx::parse_chunked(ngx_http_parse_chunked, r, buf, &chunked);
+        if (rc == NGX_OK) {
+            auto here = ngx_min(chunked.size,
+                                static_cast<off_t>(buf->last - buf->pos));
+            if (hand_on(r, buf->pos, buf->pos + here) != NGX_OK) {
+                return NGX_ERROR;
+            }
+            buf->pos += here;
+            chunked.size -= here;
+            continue;
+        }
+        if (rc == NGX_DONE) {
+            u->keepalive =
+                !u->headers_in.connection_close && buf->pos == buf->last;
+            u->length = 0;
+            return NGX_OK;
+        }
+        if (rc == NGX_AGAIN) {
+            return NGX_OK;
+        }
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "upstream sent invalid chunked response");
+        return NGX_ERROR;
+    }
+}
+
+}  // namespace
+
+bool has_no_body(ngx_http_request_t *r) noexcept {
+    auto status = r->upstream->headers_in.status_n;
+    return status == NGX_HTTP_NO_CONTENT ||
+           status == NGX_HTTP_NOT_MODIFIED ||
+           r->method == NGX_HTTP_HEAD;
+}
+
+ngx_int_t init_body(void *data) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(data);
+    auto *u = r->upstream;
+
+    if (has_no_body(r)) {
+        u->length = 0;
+    } else if (u->headers_in.chunked) {
+        u->input_filter = copy_chunked_body;
+        u->length = 1;  // until the last chunk
+    } else {
+        u->length = u->headers_in.content_length_n;  // -1: until the end
+    }
+    if (u->length == 0) {
+        u->keepalive = !u->headers_in.connection_close;
+    }
+    return NGX_OK;
+}
+
+ngx_int_t copy_body(void *data, ssize_t bytes) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(data);
+    auto *u = r->upstream;
+    auto *buf = &u->buffer;
+    auto *pos = buf->last;
+    auto length = bytes;
+    buf->last += bytes;
+
+    if (u->length >= 0 && bytes > u->length) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "upstream sent more data than specified in "
+                      "\"Content-Length\" header");
+        u->headers_in.connection_close = 1;
+        u->keepalive = 0;
+        length = static_cast<ssize_t>(u->length);
+        if (length == 0) {
+            return NGX_OK;
+        }
+    }
+    if (hand_on(r, pos, pos + length) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (u->length >= 0) {
+        u->length -= length;
+        if (u->length == 0) {
+            u->keepalive = !u->headers_in.connection_close;
+        }
+    }
+    return NGX_OK;
+}
+
+}  // namespace keystile

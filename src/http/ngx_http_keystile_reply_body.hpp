@@ -1,0 +1,17 @@
+// The body of the provider's reply: handed on as it comes, never gathered.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+namespace keystile {
+
+// Whether the reply has no body, whatever its headers say (RFC 9112 6.3).
+bool has_no_body(ngx_http_request_t *r) noexcept;
+
+// u->input_filter_init and u->input_filter; data is the request. They follow
+// ngx_http_proxy_input_filter_init() and its non-buffered filters.
+ngx_int_t init_body(void *data) noexcept;
+ngx_int_t copy_body(void *data, ssize_t bytes) noexcept;
+
+}  // namespace keystile
