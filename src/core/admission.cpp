@@ -9,8 +9,7 @@ namespace keystile {
 namespace {
 
 Refusal refuse(Denial denial) noexcept {
-    return Refusal{
-        .denial = denial, .pattern = {}, .fault = {}, .client = {}};
+    return Refusal{.denial = denial, .pattern = {}, .fault = {}, .client = {}};
 }
 
 bool wants_websocket(const Inquiry &inquiry) noexcept {
@@ -82,8 +81,7 @@ bool is_placeholder(const Policy &policy, std::string_view key) noexcept {
 }
 
 Result<Identity, Denial> check_key(const Policy &policy, std::string_view key,
-                                   std::int64_t now,
-                                   Sha256 &sha256) noexcept {
+                                   std::int64_t now, Sha256 &sha256) noexcept {
     if (policy.admit == Admit::clients) {
         return check_client_key(policy, key, now, sha256);
     }
@@ -96,9 +94,8 @@ Result<Identity, Denial> check_key(const Policy &policy, std::string_view key,
 // The first header that carries a good key decides; if none does, the last
 // one that carries a key gives the error. One that is absent or carries no
 // key at all has no say.
-Result<Identity, Denial> find_key(const Policy &policy,
-                                  const Inquiry &inquiry, bool bearer_only,
-                                  Sha256 &sha256) noexcept {
+Result<Identity, Denial> find_key(const Policy &policy, const Inquiry &inquiry,
+                                  bool bearer_only, Sha256 &sha256) noexcept {
     const auto &headers = inquiry.headers;
     auto denial = Denial::missing_key;
 
@@ -135,9 +132,8 @@ bool has_foreign_credential(const Policy &policy,
     return headers.credentials_seen() > expected;
 }
 
-Result<Identity, Denial> identify(const Policy &policy,
-                                  const Inquiry &inquiry, const Rule &rule,
-                                  Sha256 &sha256) noexcept {
+Result<Identity, Denial> identify(const Policy &policy, const Inquiry &inquiry,
+                                  const Rule &rule, Sha256 &sha256) noexcept {
     if (inquiry.headers.has_doubled_key_header()) {
         return Denial::duplicate_key_header;
     }
@@ -169,18 +165,18 @@ std::optional<Denial> check_client(const Identity &identity,
     }
 
     auto from = identity.client->from;
-    bool near = inquiry.peer &&
-                std::any_of(from.begin(), from.end(),
-                            [&inquiry](const AddressRange &range) {
-                                return range.contains(*inquiry.peer);
-                            });
+    bool near =
+        inquiry.peer && std::any_of(from.begin(), from.end(),
+                                    [&inquiry](const AddressRange &range) {
+                                        return range.contains(*inquiry.peer);
+                                    });
     if (!from.empty() && !near) {
         return Denial::address_not_allowed;
     }
 
     auto allow = identity.client->allow;
-    bool named = std::any_of(
-        allow.begin(), allow.end(), [&](const Rule &rule) {
+    bool named =
+        std::any_of(allow.begin(), allow.end(), [&](const Rule &rule) {
             return rule.websocket == websocket &&
                    has_method(rule.methods, inquiry.method) &&
                    path_matches(rule.path, target.path);

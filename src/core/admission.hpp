@@ -77,8 +77,7 @@ public:
 private:
     Permit() = default;
     friend Result<Permit, Refusal> decide(const Policy &, const Inquiry &,
-                                          Sha256 &,
-                                          const Identity *) noexcept;
+                                          Sha256 &, const Identity *) noexcept;
 
     const Rule *rule_ = nullptr;
     RequestTarget target_;

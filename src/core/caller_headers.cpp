@@ -14,8 +14,7 @@ constexpr bool is_request_id_char(char c) noexcept {
 }  // namespace
 
 bool is_request_id(std::string_view id) noexcept {
-    return !id.empty() && id.size() <= 128 &&
-           all<is_request_id_char>(id);
+    return !id.empty() && id.size() <= 128 && all<is_request_id_char>(id);
 }
 
 void CallerHeaders::see_key_header(std::size_t place,

@@ -43,7 +43,8 @@ struct ClientFileError {
 };
 
 // The largest client-key file, in bytes.
-inline constexpr std::size_t kMaxClientFileSize = std::size_t{64} * 1024 * 1024;
+inline constexpr std::size_t kMaxClientFileSize =
+    std::size_t{64} * 1024 * 1024;
 
 // The result holds views into allocated memory only, none into the text.
 // Allocates at most 64 bytes for each byte of the text, also on failure.

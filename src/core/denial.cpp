@@ -23,21 +23,20 @@ ErrorReply describe(Denial denial) noexcept {
         return {400, kInvalidRequest, "bad_request_body",
                 "A WebSocket handshake must not have a body", false};
     case Denial::missing_key:
-        return {401, kAuthentication, "invalid_api_key",
-                "Missing API key", false};
+        return {401, kAuthentication, "invalid_api_key", "Missing API key",
+                false};
     case Denial::invalid_key:
         return {401, kAuthentication, "invalid_api_key", "Invalid API key",
                 false};
     case Denial::expired_key:
-        return {401, kAuthentication, "invalid_api_key",
-                "API key has expired", false};
+        return {401, kAuthentication, "invalid_api_key", "API key has expired",
+                false};
     case Denial::path_not_allowed:
         return {403, kPermission, "path_not_allowed",
                 "This path is not allowed here", false};
     case Denial::query_not_allowed:
         return {403, kPermission, "path_not_allowed",
-                "This path is not allowed with these query parameters",
-                false};
+                "This path is not allowed with these query parameters", false};
     case Denial::key_in_query:
         return {403, kPermission, "path_not_allowed",
                 "API keys are not accepted in the query string", false};
@@ -58,8 +57,7 @@ ErrorReply describe(Denial denial) noexcept {
                 "WebSocket is not available for this path; use HTTP", false};
     case Denial::upstream_credential_rejected:
         return {503, kApi, "upstream_credential_rejected",
-                "The provider does not accept the gateway's credential",
-                true};
+                "The provider does not accept the gateway's credential", true};
     case Denial::upstream_refusal_unreadable:
         return {403, kPermission, "upstream_forbidden",
                 "The provider refused this request", false};
@@ -99,8 +97,7 @@ ErrorReply describe_status(unsigned status) noexcept {
         return {502, kApi, "upstream_unavailable",
                 "The provider could not be reached", true};
     case 503:
-        return {503, kApi, "service_unavailable", "Service unavailable",
-                true};
+        return {503, kApi, "service_unavailable", "Service unavailable", true};
     case 504:
         return {504, kApi, "upstream_timeout",
                 "The provider took too long to answer", true};
@@ -108,8 +105,7 @@ ErrorReply describe_status(unsigned status) noexcept {
         break;
     }
     if (status < 500) {
-        return {status, kInvalidRequest, "bad_request", "Bad request",
-                false};
+        return {status, kInvalidRequest, "bad_request", "Bad request", false};
     }
     return {status, kApi, "internal_error", "Internal error", true};
 }

@@ -11,8 +11,7 @@ constexpr bool is_key_char(char c) noexcept { return c > 0x20 && c < 0x7F; }
 
 // What follows the Bearer scheme, or nothing when the scheme is another.
 std::string_view after_bearer(std::string_view value) noexcept {
-    if (value.size() <= kBearer.size() ||
-        !is_space(value[kBearer.size()]) ||
+    if (value.size() <= kBearer.size() || !is_space(value[kBearer.size()]) ||
         !equals_ignoring_case(value.substr(0, kBearer.size()), kBearer)) {
         return {};
     }

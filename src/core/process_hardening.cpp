@@ -90,9 +90,9 @@ int pin_not_dumpable() noexcept {
     }
     // Without SPEC_ALLOW, older kernels would also turn a speculation
     // mitigation on, which makes all code of the process slower.
-    return result_of(static_cast<int>(
-        syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER,
-                SECCOMP_FILTER_FLAG_SPEC_ALLOW, &filter)));
+    return result_of(
+        static_cast<int>(syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER,
+                                 SECCOMP_FILTER_FLAG_SPEC_ALLOW, &filter)));
 }
 
 }  // namespace keystile

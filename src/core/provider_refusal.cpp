@@ -9,24 +9,26 @@ namespace keystile {
 namespace {
 
 constexpr std::array<std::string_view, 14> kBadCredential{
-    "authentication_error", "invalid_api_key",       "invalid_authentication",
-    "invalid api key",      "incorrect api key",     "invalid x-api-key",
-    "api_key_invalid",      "api key not valid",     "unauthenticated",
-    "account_deactivated",  "api_key_service_blocked", "token_invalidated",
-    "invalid_token",        "invalid subscription key",
+    "authentication_error",    "invalid_api_key",
+    "invalid_authentication",  "invalid api key",
+    "incorrect api key",       "invalid x-api-key",
+    "api_key_invalid",         "api key not valid",
+    "unauthenticated",         "account_deactivated",
+    "api_key_service_blocked", "token_invalidated",
+    "invalid_token",           "invalid subscription key",
 };
 
 }  // namespace
 
 bool says_credential_is_bad(std::string_view body) noexcept {
-    return std::any_of(
-        kBadCredential.begin(), kBadCredential.end(),
-        [body](std::string_view phrase) {
-            return std::search(body.begin(), body.end(), phrase.begin(),
-                               phrase.end(), [](char a, char b) {
-                                   return lower(a) == b;
-                               }) != body.end();
-        });
+    return std::any_of(kBadCredential.begin(), kBadCredential.end(),
+                       [body](std::string_view phrase) {
+                           return std::search(body.begin(), body.end(),
+                                              phrase.begin(), phrase.end(),
+                                              [](char a, char b) {
+                                                  return lower(a) == b;
+                                              }) != body.end();
+                       });
 }
 
 bool repeats_secret(std::string_view body, std::string_view secret) noexcept {

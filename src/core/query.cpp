@@ -10,7 +10,7 @@ namespace {
 
 // Written as `comparable` below leaves them: lower case, no dashes.
 constexpr std::array<std::string_view, 8> kKeyNames{
-    "key",     "apikey",      "accesstoken",   "authorization",
+    "key",     "apikey",      "accesstoken",     "authorization",
     "xapikey", "xgoogapikey", "subscriptionkey", "authtoken",
 };
 

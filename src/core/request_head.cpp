@@ -42,12 +42,16 @@ constexpr std::array<std::string_view, 26> kDropped{
 };
 
 constexpr std::array<std::string_view, 3> kDroppedPrefixes{
-    "x-forwarded-", "x-keystile-", "x-accel-",
+    "x-forwarded-",
+    "x-keystile-",
+    "x-accel-",
 };
 
 // Subprotocols that are a way to send a header.
 constexpr std::array<std::string_view, 3> kHeaderProtocols{
-    "openai-insecure-api-key.", "openai-organization.", "openai-project.",
+    "openai-insecure-api-key.",
+    "openai-organization.",
+    "openai-project.",
 };
 
 bool names_any(std::span<const std::string_view> names,
@@ -66,9 +70,8 @@ constexpr std::size_t kLongestDropped = 24;
 
 constexpr auto kSorted = [] {
     auto names = kDropped;
-    std::sort(names.begin(), names.end(), [](auto a, auto b) {
-        return a.size() < b.size();
-    });
+    std::sort(names.begin(), names.end(),
+              [](auto a, auto b) { return a.size() < b.size(); });
     return names;
 }();
 
@@ -76,8 +79,8 @@ constexpr auto kByLength = [] {
     std::array<std::uint8_t, kLongestDropped + 2> first{};
     for (std::size_t length = 0; length < first.size(); length++) {
         for (auto name : kSorted) {
-            first[length] = static_cast<std::uint8_t>(
-                first[length] + (name.size() < length));
+            first[length] = static_cast<std::uint8_t>(first[length] +
+                                                      (name.size() < length));
         }
     }
     return first;

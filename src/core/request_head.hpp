@@ -15,7 +15,7 @@ namespace keystile {
 
 struct RequestHeadPolicy {
     std::span<const std::string_view> key_headers;
-    std::string_view credential_header;           // the one that is injected
+    std::string_view credential_header;            // the one that is injected
     std::span<const std::string_view> overridden;  // by keystile_set_header
 };
 

@@ -17,8 +17,7 @@ using RequestId = std::array<char, 32>;
 class RequestIds {
 public:
     // The seed is to be random, and another in each process.
-    explicit constexpr RequestIds(
-        std::array<std::uint64_t, 2> seed) noexcept
+    explicit constexpr RequestIds(std::array<std::uint64_t, 2> seed) noexcept
         : state_{seed} {}
 
     RequestId next() noexcept;

@@ -22,8 +22,8 @@ constexpr bool is_unreserved(char c) noexcept {
 // see another path than the one our rules saw.
 constexpr bool is_needless_escape(char c) noexcept {
     auto byte = static_cast<unsigned char>(c);
-    return is_unreserved(c) || c == '/' || c == '\\' || c == ';' ||
-           c == '%' || byte < 0x20 || byte == 0x7F;
+    return is_unreserved(c) || c == '/' || c == '\\' || c == ';' || c == '%' ||
+           byte < 0x20 || byte == 0x7F;
 }
 
 std::optional<TargetFault> check_escape(std::string_view rest) noexcept {
@@ -88,8 +88,8 @@ std::string_view describe(TargetFault fault) noexcept {
     return "";
 }
 
-Result<RequestTarget, TargetFault>
-parse_request_target(std::string_view raw) noexcept {
+Result<RequestTarget, TargetFault> parse_request_target(
+    std::string_view raw) noexcept {
     if (raw.empty() || raw.front() != '/') {
         return TargetFault::not_origin_form;
     }

@@ -34,7 +34,7 @@ enum class TargetFault : unsigned char {
 std::string_view describe(TargetFault fault) noexcept;
 
 // Requires nothing of `raw`. Returns its parts, or the first fault found.
-Result<RequestTarget, TargetFault>
-parse_request_target(std::string_view raw) noexcept;
+Result<RequestTarget, TargetFault> parse_request_target(
+    std::string_view raw) noexcept;
 
 }  // namespace keystile

@@ -50,12 +50,10 @@ std::optional<RuleFault> take_methods(Rule &rule,
                                       std::string_view word) noexcept {
     bool tokens = for_each_element(word, ',', [](std::string_view method) {
         return is_token(method) &&
-               std::none_of(method.begin(), method.end(), [](char c) {
-                   return c >= 'a' && c <= 'z';
-               });
+               std::none_of(method.begin(), method.end(),
+                            [](char c) { return c >= 'a' && c <= 'z'; });
     });
-    if (!tokens || word.empty() || word.front() == ',' ||
-        word.back() == ',') {
+    if (!tokens || word.empty() || word.front() == ',' || word.back() == ',') {
         return RuleFault::bad_method;
     }
     rule.methods = word;
@@ -134,11 +132,10 @@ std::optional<RuleFault> check_whole(const Rule &rule) noexcept {
     }
     bool clash =
         !for_each_parameter(rule.to_args, [&rule](std::string_view fixed) {
-            return for_each_element(
-                rule.query, ',',
-                [fixed](std::string_view one) {
-                    return !parameter_is(fixed, one);
-                });
+            return for_each_element(rule.query, ',',
+                                    [fixed](std::string_view one) {
+                                        return !parameter_is(fixed, one);
+                                    });
         });
     return clash ? std::optional{RuleFault::fixed_argument_allowed}
                  : std::nullopt;
@@ -182,8 +179,8 @@ std::string_view describe(RuleFault fault) noexcept {
     return "";
 }
 
-Result<Rule, BadRule>
-parse_rule(std::span<const std::string_view> words) noexcept {
+Result<Rule, BadRule> parse_rule(
+    std::span<const std::string_view> words) noexcept {
     if (words.size() < 2) {
         return BadRule{RuleFault::too_few_words,
                        words.empty() ? std::string_view{} : words.front()};

@@ -115,10 +115,9 @@ QueryVerdict check_query(const Rule &rule,
             !for_each_element(rule.query, ',', [name](std::string_view one) {
                 return !parameter_is(name, one);
             });
-        bool fixed =
-            !for_each_parameter(rule.to_args, [name](std::string_view one) {
-                return !parameter_is(name, one);
-            });
+        bool fixed = !for_each_parameter(
+            rule.to_args,
+            [name](std::string_view one) { return !parameter_is(name, one); });
         if (!listed || fixed) {
             verdict = QueryVerdict::not_allowed;
         }

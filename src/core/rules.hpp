@@ -56,8 +56,8 @@ struct BadRule {
 };
 
 // Requires words that outlive the rule: methods, path, options.
-Result<Rule, BadRule>
-parse_rule(std::span<const std::string_view> words) noexcept;
+Result<Rule, BadRule> parse_rule(
+    std::span<const std::string_view> words) noexcept;
 
 // Whether `methods`, a comma-separated list, holds `method`.
 bool has_method(std::string_view methods, std::string_view method) noexcept;

@@ -65,7 +65,7 @@ void put_target(const UpstreamTarget &t, Sink put) noexcept {
         put(t.target.query);
     }
     if (!t.rule->to_args.empty()) {
-        put(std::string_view{!t.target.has_query     ? "?"
+        put(std::string_view{!t.target.has_query      ? "?"
                              : t.target.query.empty() ? ""
                                                       : "&"});
         put(t.rule->to_args);

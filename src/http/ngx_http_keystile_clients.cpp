@@ -30,8 +30,7 @@ ngx_str_t read_text(ngx_conf_t *cf, ngx_str_t &name) noexcept {
 
     ngx_str_t text = ngx_null_string;
     ngx_file_info_t info;
-    if (ngx_fd_info(file.fd, &info) == NGX_FILE_ERROR ||
-        !ngx_is_file(&info) ||
+    if (ngx_fd_info(file.fd, &info) == NGX_FILE_ERROR || !ngx_is_file(&info) ||
         ngx_file_size(&info) > static_cast<off_t>(kMaxClientFileSize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "client keys \"%V\" must be a regular file of "
@@ -94,8 +93,7 @@ char *set_client_keys(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     }
 
     auto *set = ngx::make<ClientSet>(cf->pool, name, *keys);
-    auto **slot =
-        static_cast<ClientSet **>(ngx_array_push(&conf.client_sets));
+    auto **slot = static_cast<ClientSet **>(ngx_array_push(&conf.client_sets));
     if (set == nullptr || slot == nullptr) {
         return ngx::conf_error();
     }

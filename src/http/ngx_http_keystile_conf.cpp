@@ -29,7 +29,7 @@ constexpr off_t kTightBodyLimit = 16 * 1024 * 1024;
 
 void merge_slots(ngx_conf_t *cf, ngx_http_upstream_conf_t &conf,
                  const ngx_http_upstream_conf_t &prev) noexcept {
-    (void) cf;
+    (void)cf;
     ngx_conf_merge_msec_value(conf.connect_timeout, prev.connect_timeout,
                               10000);
     ngx_conf_merge_msec_value(conf.send_timeout, prev.send_timeout, 60000);
@@ -47,10 +47,10 @@ void merge_slots(ngx_conf_t *cf, ngx_http_upstream_conf_t &conf,
                              nullptr);
     ngx_conf_merge_ptr_value(conf.ssl_certificate_key,
                              prev.ssl_certificate_key, nullptr);
-    ngx_conf_merge_bitmask_value(conf.next_upstream, prev.next_upstream,
-                                 (NGX_CONF_BITMASK_SET |
-                                  NGX_HTTP_UPSTREAM_FT_ERROR |
-                                  NGX_HTTP_UPSTREAM_FT_TIMEOUT));
+    ngx_conf_merge_bitmask_value(
+        conf.next_upstream, prev.next_upstream,
+        (NGX_CONF_BITMASK_SET | NGX_HTTP_UPSTREAM_FT_ERROR |
+         NGX_HTTP_UPSTREAM_FT_TIMEOUT));
     if (conf.next_upstream & NGX_HTTP_UPSTREAM_FT_OFF) {
         conf.next_upstream = NGX_CONF_BITMASK_SET | NGX_HTTP_UPSTREAM_FT_OFF;
     }
@@ -62,8 +62,7 @@ void merge_tls(LocConf &conf, const LocConf &prev) noexcept {
         conf.ssl_protocols, prev.ssl_protocols,
         (NGX_CONF_BITMASK_SET | NGX_SSL_TLSv1_2 | NGX_SSL_TLSv1_3));
     ngx_conf_merge_str_value(conf.ssl_ciphers, prev.ssl_ciphers, "DEFAULT");
-    ngx_conf_merge_uint_value(conf.ssl_verify_depth, prev.ssl_verify_depth,
-                              4);
+    ngx_conf_merge_uint_value(conf.ssl_verify_depth, prev.ssl_verify_depth, 4);
     ngx_conf_merge_str_value(conf.ssl_trusted_certificate,
                              prev.ssl_trusted_certificate, "");
     ngx_conf_merge_str_value(conf.ssl_crl, prev.ssl_crl, "");
@@ -114,8 +113,7 @@ char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
     hash.name = const_cast<char *>("keystile_headers_hash");
     auto *hidden = const_cast<ngx_http_upstream_conf_t *>(&prev.upstream);
     if (ngx_http_upstream_hide_headers_hash(cf, &conf.upstream, hidden,
-                                            kHiddenHeaders, &hash) !=
-        NGX_OK) {
+                                            kHiddenHeaders, &hash) != NGX_OK) {
         return ngx::conf_error();
     }
 
@@ -140,8 +138,8 @@ char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
 }  // namespace
 
 bool note_key_header(MainConf &conf, std::string_view name) noexcept {
-    auto *slot = static_cast<std::string_view *>(
-        ngx_array_push(&conf.key_headers));
+    auto *slot =
+        static_cast<std::string_view *>(ngx_array_push(&conf.key_headers));
     if (slot == nullptr) {
         return false;
     }
@@ -154,10 +152,9 @@ void *create_main_conf(ngx_conf_t *cf) noexcept {
     if (conf == nullptr ||
         ngx_array_init(&conf->credentials, cf->pool, 4,
                        sizeof(Credential *)) != NGX_OK ||
-        ngx_array_init(&conf->client_sets, cf->pool, 4,
-                       sizeof(ClientSet *)) != NGX_OK ||
-        ngx_array_init(&conf->tls, cf->pool, 4, sizeof(LocConf *)) !=
+        ngx_array_init(&conf->client_sets, cf->pool, 4, sizeof(ClientSet *)) !=
             NGX_OK ||
+        ngx_array_init(&conf->tls, cf->pool, 4, sizeof(LocConf *)) != NGX_OK ||
         ngx_array_init(&conf->key_headers, cf->pool, 4,
                        sizeof(std::string_view)) != NGX_OK) {
         return nullptr;
@@ -233,8 +230,8 @@ void *create_loc_conf(ngx_conf_t *cf) noexcept {
         NGX_HTTP_UPSTREAM_IGN_CACHE_CONTROL |
         NGX_HTTP_UPSTREAM_IGN_SET_COOKIE |
         NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE |
-        NGX_HTTP_UPSTREAM_IGN_XA_BUFFERING |
-        NGX_HTTP_UPSTREAM_IGN_XA_CHARSET | NGX_HTTP_UPSTREAM_IGN_VARY;
+        NGX_HTTP_UPSTREAM_IGN_XA_BUFFERING | NGX_HTTP_UPSTREAM_IGN_XA_CHARSET |
+        NGX_HTTP_UPSTREAM_IGN_VARY;
     u.pass_request_headers = 1;
     u.pass_request_body = 1;
     u.ssl_server_name = 1;

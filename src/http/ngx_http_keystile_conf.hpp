@@ -25,8 +25,8 @@ inline constexpr std::span<const std::string_view> kDefaultKeyHeaders{
 
 // One keystile_credential.
 struct Credential {
-    ngx_str_t name;    // in the configuration and in logs
-    ngx_str_t header;  // "Authorization"
+    ngx_str_t name;                 // in the configuration and in logs
+    ngx_str_t header;               // "Authorization"
     std::span<const ngx_str_t> to;  // hosts it may go to; empty: any
     const SecretLine *secret;       // null in a process that only signals
 
@@ -57,8 +57,8 @@ struct Route {
     RequestHeadPolicy head;
     const Credential *credential;
     std::span<const SetHeader> set_headers;
-    std::string_view host;  // for the Host header
-    std::string_view base;  // path before every target
+    std::string_view host;              // for the Host header
+    std::string_view base;              // path before every target
     std::string_view key_header_words;  // " in Authorization header or …"
 };
 
@@ -84,7 +84,7 @@ struct LocConf {
     ngx_http_upstream_conf_t tunnel;
     ngx_msec_t websocket_timeout;
 
-    Destination *destination;  // null: no keystile_pass here
+    Destination *destination;                // null: no keystile_pass here
     ngx_http_upstream_resolved_t *resolved;  // null: known at start
     Handler handler;
 

@@ -261,10 +261,10 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     }
 
     auto *credential = ngx::make<Credential>(cf->pool);
-    auto **slot = credential == nullptr
-                      ? nullptr
-                      : static_cast<Credential **>(
-                            ngx_array_push(&conf.credentials));
+    auto **slot =
+        credential == nullptr
+            ? nullptr
+            : static_cast<Credential **>(ngx_array_push(&conf.credentials));
     if (slot == nullptr) {
         return ngx::conf_error();
     }

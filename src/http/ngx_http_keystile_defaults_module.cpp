@@ -73,17 +73,11 @@ constinit ngx_http_module_t context = {
 extern "C" {
 
 ngx_module_t ngx_http_keystile_defaults_module = {
-    NGX_MODULE_V1,
-    &keystile::context,
-    nullptr,
-    NGX_HTTP_MODULE,
-    nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
-    NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &keystile::context,
+    nullptr,       NGX_HTTP_MODULE,
+    nullptr,       nullptr,
+    nullptr,       nullptr,
+    nullptr,       nullptr,
+    nullptr,       NGX_MODULE_V1_PADDING,
 };
 }

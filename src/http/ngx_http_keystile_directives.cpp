@@ -16,9 +16,15 @@ constexpr std::string_view kHttps = "https://";
 // Headers that keystile_set_header must leave alone: we write them, or they
 // belong to the connection.
 constexpr std::array<std::string_view, 9> kOwnHeaders{
-    "connection",    "content-length",  "expect",
-    "keep-alive",    "te",              "trailer",
-    "upgrade",       "transfer-encoding", "proxy-connection",
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "transfer-encoding",
+    "proxy-connection",
 };
 
 char *refuse(ngx_conf_t *cf, const ngx_str_t &word,
@@ -105,13 +111,14 @@ char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         return refuse(cf, to->url, "expected \"http://\" or \"https://\"");
     }
     if (ngx_parse_url(cf->pool, &to->parsed) != NGX_OK) {
-        return refuse(cf, to->url,
-                      to->parsed.err != nullptr ? to->parsed.err
-                                                : "invalid URL");
+        return refuse(
+            cf, to->url,
+            to->parsed.err != nullptr ? to->parsed.err : "invalid URL");
     }
     if (take_base(*to) != NGX_OK) {
-        return refuse(cf, to->url, "its path cannot be put before a request "
-                                   "target");
+        return refuse(cf, to->url,
+                      "its path cannot be put before a request "
+                      "target");
     }
 
     conf.destination = to;
@@ -161,8 +168,8 @@ char *set_allow(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
 }
 
 char *set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *data) noexcept {
-    auto *&slot = *reinterpret_cast<ngx_array_t **>(
-        static_cast<char *>(data) + cmd->offset);
+    auto *&slot = *reinterpret_cast<ngx_array_t **>(static_cast<char *>(data) +
+                                                    cmd->offset);
     if (!ngx::is_unset(slot)) {
         return ngx::conf_message("is duplicate");
     }

@@ -8,8 +8,7 @@
 namespace keystile {
 
 char *set_credential(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
-char *set_client_keys(ngx_conf_t *cf, ngx_command_t *cmd,
-                      void *conf) noexcept;
+char *set_client_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_allow(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
@@ -18,8 +17,7 @@ char *set_set_header(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 // A list of words, given once: keystile_admit, keystile_inject.
 // cmd->offset is that of the array.
 char *set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
-char *set_key_headers(ngx_conf_t *cf, ngx_command_t *cmd,
-                      void *conf) noexcept;
+char *set_key_headers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 
 // ngx_conf_post_t handlers: of the size of a buffer in which an error of ours
 // must fit, and of a string that must not depend on the request.

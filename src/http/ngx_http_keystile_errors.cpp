@@ -50,9 +50,8 @@ const Refusal *refusal_of(ngx_http_request_t *r,
         return nullptr;
     }
     const auto &refusal = decision->error();
-    return describe(refusal.denial).status == r->headers_out.status
-               ? &refusal
-               : nullptr;
+    return describe(refusal.denial).status == r->headers_out.status ? &refusal
+                                                                    : nullptr;
 }
 
 // What is added to the message: where a key was looked for.

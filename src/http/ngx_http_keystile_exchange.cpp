@@ -51,8 +51,7 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
 }
 
 Exchange::~Exchange() {
-    auto names =
-        ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
+    auto names = ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
     forget_request_head(r_, names);
 }
 
@@ -119,8 +118,8 @@ Decision Exchange::make_decision(const Route &route) noexcept {
         .peer = peer_address(r_->connection->sockaddr),
         .now = ngx_time(),
         .can_upgrade = r_->http_version == NGX_HTTP_VERSION_11,
-        .has_body = r_->headers_in.content_length_n > 0 ||
-                    r_->headers_in.chunked,
+        .has_body =
+            r_->headers_in.content_length_n > 0 || r_->headers_in.chunked,
     };
     return keystile::decide(route.policy, inquiry, process_sha256(),
                             known ? &*known : nullptr);

@@ -48,11 +48,11 @@ public:
         ngx_http_status_t status{};
         ngx_http_chunked_t chunked{};
         bool peer_checked = false;
-        bool has_request_id = false;  // the reply brought its own
-        bool relaying = false;        // its head is being passed on
-        bool has_length = false;      // Content-Length was seen
-        bool has_coding = false;      // Transfer-Encoding was seen
-        bool guarded = false;         // its body must not repeat the key
+        bool has_request_id = false;     // the reply brought its own
+        bool relaying = false;           // its head is being passed on
+        bool has_length = false;         // Content-Length was seen
+        bool has_coding = false;         // Transfer-Encoding was seen
+        bool guarded = false;            // its body must not repeat the key
         u_char *refusal_text = nullptr;  // the body of a 403, de-chunked
         SecretGuard guard;
     };

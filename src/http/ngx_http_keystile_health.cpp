@@ -17,8 +17,8 @@ ngx_int_t handle_health(ngx_http_request_t *r) noexcept {
 
     bool ok = credentials_locked();
     ngx_http_complex_value_t body{};
-    body.value = ok ? "{\"status\":\"ok\"}\n"_ngx
-                    : "{\"status\":\"degraded\"}\n"_ngx;
+    body.value =
+        ok ? "{\"status\":\"ok\"}\n"_ngx : "{\"status\":\"degraded\"}\n"_ngx;
     ngx_str_t type = "application/json"_ngx;
     return ngx_http_send_response(
         r, ok ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE, &type, &body);

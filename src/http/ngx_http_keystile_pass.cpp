@@ -3,8 +3,8 @@
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_peer.hpp"
-#include "ngx_http_keystile_request.hpp"
 #include "ngx_http_keystile_reply_body.hpp"
+#include "ngx_http_keystile_request.hpp"
 #include "ngx_http_keystile_response.hpp"
 
 namespace keystile {
@@ -115,10 +115,11 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     }
 
     r->request_body_no_buffering = !conf.upstream.request_buffering;
-    exchange->upload.chunked =
-        r->request_body_no_buffering && r->headers_in.chunked &&
-        r->request_body == nullptr;
-    ngx_int_t rc = ngx_http_read_client_request_body(r, ngx_http_upstream_init);
+    exchange->upload.chunked = r->request_body_no_buffering &&
+                               r->headers_in.chunked &&
+                               r->request_body == nullptr;
+    ngx_int_t rc =
+        ngx_http_read_client_request_body(r, ngx_http_upstream_init);
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
     }

@@ -26,8 +26,7 @@ constinit int pin_error = 0;  // of the child that this process is
 
 bool lock_all(const MainConf &conf) noexcept {
     bool all = true;
-    for (auto *credential :
-         ngx::elements<Credential *>(&conf.credentials)) {
+    for (auto *credential : ngx::elements<Credential *>(&conf.credentials)) {
         all = credential->secret->lock_again() && all;
     }
     return all;

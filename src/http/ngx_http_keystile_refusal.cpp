@@ -14,8 +14,8 @@ constexpr std::string_view kRetryAfter = "60";
 ngx_int_t give_header(ngx_http_request_t *r, std::string_view name,
                       std::string_view lowcase,
                       std::string_view value) noexcept {
-    auto *h = ngx::add_header(r->upstream->headers_in.headers, name, lowcase,
-                              value);
+    auto *h =
+        ngx::add_header(r->upstream->headers_in.headers, name, lowcase, value);
     if (h == nullptr) {
         return NGX_ERROR;
     }
@@ -86,8 +86,8 @@ Body arrived_chunked(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *u = r->upstream;
     auto *&text = exchange.attempt.refusal_text;
     if (text == nullptr) {
-        text = static_cast<u_char *>(
-            ngx_pnalloc(r->pool, u->conf->buffer_size));
+        text =
+            static_cast<u_char *>(ngx_pnalloc(r->pool, u->conf->buffer_size));
     }
 
     ngx_buf_t in = u->buffer;
@@ -115,10 +115,10 @@ Body arrived(ngx_http_request_t *r, Exchange &exchange) noexcept {
     }
     auto size = static_cast<std::size_t>(u->buffer.last - u->buffer.pos);
     bool counted = u->headers_in.content_length_n >= 0;
-    return {ngx::view({size, u->buffer.pos}),
-            counted &&
-                static_cast<off_t>(size) >= u->headers_in.content_length_n,
-            !counted};
+    return {
+        ngx::view({size, u->buffer.pos}),
+        counted && static_cast<off_t>(size) >= u->headers_in.content_length_n,
+        !counted};
 }
 
 bool headers_repeat(ngx_http_request_t *r, std::string_view key) noexcept {
@@ -143,8 +143,7 @@ ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
         return reject(r, exchange);
     }
     if (body.unreadable) {
-        return replace_reply(r, exchange,
-                             Denial::upstream_refusal_unreadable);
+        return replace_reply(r, exchange, Denial::upstream_refusal_unreadable);
     }
     exchange.attempt.guarded = !body.complete;
     return pass_reply(r);
@@ -182,8 +181,7 @@ ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
         return pass_reply(r);
     }
     if (is_compressed(r)) {
-        return replace_reply(r, exchange,
-                             Denial::upstream_refusal_unreadable);
+        return replace_reply(r, exchange, Denial::upstream_refusal_unreadable);
     }
     u->process_header = judge_forbidden;
     return judge_forbidden(r);

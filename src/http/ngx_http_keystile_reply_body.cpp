@@ -82,8 +82,7 @@ ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
 
 bool has_no_body(ngx_http_request_t *r) noexcept {
     auto status = r->upstream->headers_in.status_n;
-    return status == NGX_HTTP_NO_CONTENT ||
-           status == NGX_HTTP_NOT_MODIFIED ||
+    return status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED ||
            r->method == NGX_HTTP_HEAD;
 }
 

@@ -63,11 +63,10 @@ ngx_int_t create_request(ngx_http_request_t *r) noexcept {
     auto *u = r->upstream;
     auto *body = u->request_bufs;
     auto **ll = &u->request_bufs;
-    bool made =
-        append(r->pool, ll, make_request_head(r, exchange, permit)) &&
-        append(r->pool, ll,
-               view_buf(r->pool, exchange.credential->line(permit))) &&
-        append(r->pool, ll, view_buf(r->pool, kEmptyLine));
+    bool made = append(r->pool, ll, make_request_head(r, exchange, permit)) &&
+                append(r->pool, ll,
+                       view_buf(r->pool, exchange.credential->line(permit))) &&
+                append(r->pool, ll, view_buf(r->pool, kEmptyLine));
     // A body that is still arriving is nginx's to send.
     if (made && !r->request_body_no_buffering) {
         made = append_body(r->pool, ll, body);

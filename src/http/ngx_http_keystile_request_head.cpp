@@ -66,7 +66,8 @@ template <typename Put>
 void put_framing(const Head &head, Put put) noexcept {
     auto *r = head.r;
     if (head.permit.websocket()) {
-        put(std::string_view{"Connection: upgrade\r\n"
+        put(
+            std::string_view{"Connection: upgrade\r\n"
                              "Upgrade: websocket\r\n"});
         return;
     }
@@ -190,8 +191,8 @@ ngx_int_t evaluate(ngx_http_request_t *r, const Route &route,
         return NGX_ERROR;
     }
     for (std::size_t i = 0; i < values.size(); i++) {
-        auto *cv =
-            const_cast<ngx_http_complex_value_t *>(&route.set_headers[i].value);
+        auto *cv = const_cast<ngx_http_complex_value_t *>(
+            &route.set_headers[i].value);
         if (ngx_http_complex_value(r, cv, &values[i]) != NGX_OK) {
             return NGX_ERROR;
         }

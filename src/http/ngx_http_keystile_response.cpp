@@ -24,8 +24,8 @@ ngx_table_elt_t *take_header(ngx_http_request_t *r) noexcept {
     }
     *h = {};
 
-    auto name = static_cast<std::size_t>(r->header_name_end -
-                                         r->header_name_start);
+    auto name =
+        static_cast<std::size_t>(r->header_name_end - r->header_name_start);
     auto value = static_cast<std::size_t>(r->header_end - r->header_start);
     auto *p = static_cast<u_char *>(
         ngx_pnalloc(r->pool, name + 1 + value + 1 + name));
@@ -75,8 +75,9 @@ ngx_int_t note_header(ngx_http_request_t *r, Exchange &exchange,
 
     auto name = ngx::view(h.key);
     if (!has_clear_framing(exchange.attempt, h)) {
-        return invalid(r, "a \"Content-Length\" or \"Transfer-Encoding\" "
-                          "that cannot be relied on");
+        return invalid(r,
+                       "a \"Content-Length\" or \"Transfer-Encoding\" "
+                       "that cannot be relied on");
     }
     if (equals_ignoring_case(name, "x-request-id")) {
         exchange.attempt.has_request_id = true;
@@ -117,8 +118,9 @@ ngx_int_t end_head(ngx_http_request_t *r, Exchange &exchange) noexcept {
             return invalid(r, "101 to a request without Upgrade");
         }
     } else if (u->headers_in.chunked && u->headers_in.content_length_n >= 0) {
-        return invalid(r, "both \"Content-Length\" and "
-                          "\"Transfer-Encoding\"");
+        return invalid(r,
+                       "both \"Content-Length\" and "
+                       "\"Transfer-Encoding\"");
     }
     if (u->headers_in.connection != nullptr) {
         drop_named_by_connection(u->headers_in.headers);
@@ -198,8 +200,7 @@ ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
     if (u->headers_in.status_line.data == nullptr) {
         return NGX_ERROR;
     }
-    u->headers_in.connection_close =
-        status.http_version < NGX_HTTP_VERSION_11;
+    u->headers_in.connection_close = status.http_version < NGX_HTTP_VERSION_11;
 
     u->process_header = process_headers;
     return process_headers(r);

@@ -51,9 +51,9 @@ ngx_int_t resolve_key_headers(ngx_conf_t *cf, const LocConf &conf,
     for (std::size_t i = 0; i < words.size(); i++) {
         auto name = ngx::view(words[i]);
         if (!is_token(name)) {
-            return fail(cf, conf,
-                        "\"keystile_key_headers\": not a header name: ",
-                        words[i]);
+            return fail(
+                cf, conf,
+                "\"keystile_key_headers\": not a header name: ", words[i]);
         }
         for (auto taken : kNoKeyHeaders) {
             if (same_header_name(taken, name)) {
@@ -64,9 +64,9 @@ ngx_int_t resolve_key_headers(ngx_conf_t *cf, const LocConf &conf,
         }
         for (std::size_t k = 0; k < i; k++) {
             if (same_header_name(ngx::view(words[k]), name)) {
-                return fail(cf, conf,
-                            "\"keystile_key_headers\": given twice: ",
-                            words[i]);
+                return fail(
+                    cf, conf,
+                    "\"keystile_key_headers\": given twice: ", words[i]);
             }
         }
     }
@@ -77,8 +77,7 @@ ngx_int_t resolve_key_headers(ngx_conf_t *cf, const LocConf &conf,
 ngx_int_t resolve_client_sets(ngx_conf_t *cf, const LocConf &conf,
                               std::span<const ngx_str_t> words,
                               Policy &policy) noexcept {
-    auto known =
-        ngx::elements<ClientSet *>(&main_conf(cf)->client_sets);
+    auto known = ngx::elements<ClientSet *>(&main_conf(cf)->client_sets);
     auto sets = ngx::make_array<const ClientSet *>(cf->pool, words.size());
 
     for (std::size_t i = 0; i < sets.size(); i++) {
@@ -128,13 +127,15 @@ ngx_int_t resolve_credential(ngx_conf_t *cf, const LocConf &conf,
                              Route &route) noexcept {
     auto words = ngx::elements<ngx_str_t>(conf.inject);
     if (words.empty()) {
-        return fail(cf, conf, "\"keystile_inject\" is missing: name the "
-                              "\"keystile_credential\" to send");
+        return fail(cf, conf,
+                    "\"keystile_inject\" is missing: name the "
+                    "\"keystile_credential\" to send");
     }
     if (words.size() > 1 || ngx::view(words[0]) == "passthrough") {
-        return fail(cf, conf, "\"keystile_inject\": pools and "
-                              "\"passthrough\" are not supported in this "
-                              "version");
+        return fail(cf, conf,
+                    "\"keystile_inject\": pools and "
+                    "\"passthrough\" are not supported in this "
+                    "version");
     }
     for (auto *credential :
          ngx::elements<Credential *>(&main_conf(cf)->credentials)) {
@@ -153,9 +154,8 @@ ngx_int_t resolve_credential(ngx_conf_t *cf, const LocConf &conf,
 ngx_int_t check_binding(ngx_conf_t *cf, const LocConf &conf,
                         const Credential &credential) noexcept {
     auto &to = *conf.destination;
-    auto host = ngx::view(to.tls && conf.ssl_name.len != 0
-                              ? conf.ssl_name
-                              : to.parsed.host);
+    auto host = ngx::view(to.tls && conf.ssl_name.len != 0 ? conf.ssl_name
+                                                           : to.parsed.host);
     for (auto &bound : credential.to) {
         if (equals_ignoring_case(ngx::view(bound), host)) {
             return NGX_OK;
@@ -175,13 +175,11 @@ ngx_int_t check_binding(ngx_conf_t *cf, const LocConf &conf,
 ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
                               Route &route) noexcept {
     auto headers = ngx::elements<SetHeader>(conf.set_headers);
-    auto names =
-        ngx::make_array<std::string_view>(cf->pool, headers.size());
+    auto names = ngx::make_array<std::string_view>(cf->pool, headers.size());
 
     for (std::size_t i = 0; i < names.size(); i++) {
         names[i] = headers[i].name;
-        if (same_header_name(names[i],
-                             ngx::view(route.credential->header))) {
+        if (same_header_name(names[i], ngx::view(route.credential->header))) {
             return fail(cf, conf,
                         "\"keystile_set_header\" would set the header of "
                         "credential ",
@@ -251,8 +249,9 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
     route->policy.rules = ngx::elements<Rule>(conf.rules);
     route->policy.reject_foreign = conf.foreign_keys == 1;
     if (route->policy.rules.empty()) {
-        return fail(cf, conf, "\"keystile_allow\" is missing: every request "
-                              "would be refused");
+        return fail(cf, conf,
+                    "\"keystile_allow\" is missing: every request "
+                    "would be refused");
     }
     if (resolve_key_headers(cf, conf, *route) != NGX_OK ||
         resolve_admit(cf, conf, route->policy) != NGX_OK ||

@@ -172,8 +172,8 @@ ngx_int_t set_name(ngx_conf_t *cf, LocConf &conf) noexcept {
     if (name == nullptr) {
         return NGX_ERROR;
     }
-    name->value = conf.ssl_name.len != 0 ? conf.ssl_name
-                                         : conf.destination->parsed.host;
+    name->value =
+        conf.ssl_name.len != 0 ? conf.ssl_name : conf.destination->parsed.host;
     conf.upstream.ssl_name = name;
     return NGX_OK;
 }
@@ -196,15 +196,14 @@ ngx_int_t set_up_tls(ngx_conf_t *cf, LocConf &conf) noexcept {
     if (conf.upstream.ssl == nullptr ||
         ngx_ssl_ciphers(cf, conf.upstream.ssl, &conf.ssl_ciphers, 0) !=
             NGX_OK ||
-        present_certificate(cf, conf) != NGX_OK ||
-        trust(cf, conf) != NGX_OK ||
+        present_certificate(cf, conf) != NGX_OK || trust(cf, conf) != NGX_OK ||
         ngx_ssl_client_session_cache(
             cf, conf.upstream.ssl,
             static_cast<ngx_uint_t>(conf.upstream.ssl_session_reuse)) !=
             NGX_OK ||
         separate_sessions(conf) != NGX_OK ||
-        ngx_ssl_conf_commands(cf, conf.upstream.ssl,
-                              conf.ssl_conf_commands) != NGX_OK) {
+        ngx_ssl_conf_commands(cf, conf.upstream.ssl, conf.ssl_conf_commands) !=
+            NGX_OK) {
         return NGX_ERROR;
     }
 

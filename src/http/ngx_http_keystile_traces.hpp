@@ -11,8 +11,9 @@ namespace keystile {
 // headers, and for HTTP/1.x everything that nginx has read of it, partial
 // copies of lines in outgrown buffers included. What of a next request is
 // there already is kept.
-void forget_request_head(ngx_http_request_t *r,
-                         std::span<const std::string_view> key_headers) noexcept;
+void forget_request_head(
+    ngx_http_request_t *r,
+    std::span<const std::string_view> key_headers) noexcept;
 
 // Makes OpenSSL zero what it has decrypted once nginx has read it, on the
 // listeners of the server that is being merged.

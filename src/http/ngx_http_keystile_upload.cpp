@@ -52,8 +52,8 @@ bool append_size(ngx_http_request_t *r, Upload &upload, ngx_chain_t **&ll,
     }
     const char *before = std::exchange(upload.started, true) ? "\r\n" : "";
     const char *after = size == 0 ? "\r\n" : "";
-    line->buf->last = ngx_sprintf(line->buf->last, "%s%xO\r\n%s", before,
-                                  size, after);
+    line->buf->last =
+        ngx_sprintf(line->buf->last, "%s%xO\r\n%s", before, size, after);
     link->buf = line->buf;
     link->next = nullptr;
     *ll = link;
@@ -78,9 +78,8 @@ Piece measure(const ngx_chain_t *in) noexcept {
 // `in` as one chunk, and the last chunk after it where it ends the body. The
 // buffer that marks the end, which is empty, comes last.
 ngx_int_t filter(ngx_http_request_t *r, ngx_chain_t *in) noexcept {
-    auto *exchange = loc_conf(r)->handler == Handler::pass
-                         ? Exchange::find(r)
-                         : nullptr;
+    auto *exchange =
+        loc_conf(r)->handler == Handler::pass ? Exchange::find(r) : nullptr;
     if (exchange == nullptr || !exchange->upload.chunked) {
         return next_filter(r, in);
     }
@@ -88,8 +87,7 @@ ngx_int_t filter(ngx_http_request_t *r, ngx_chain_t *in) noexcept {
     auto piece = measure(in);
     ngx_chain_t *out = nullptr;
     auto **ll = &out;
-    if (piece.size != 0 &&
-        !append_size(r, exchange->upload, ll, piece.size)) {
+    if (piece.size != 0 && !append_size(r, exchange->upload, ll, piece.size)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ngx_buf_t *end = nullptr;

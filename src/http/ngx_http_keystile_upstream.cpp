@@ -52,8 +52,8 @@ ngx_http_upstream_srv_conf_t *find_group(ngx_conf_t *cf,
                                          const ngx_url_t &url) noexcept {
     auto *umcf = static_cast<ngx_http_upstream_main_conf_t *>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module));
-    for (auto *uscf : ngx::elements<ngx_http_upstream_srv_conf_t *>(
-             &umcf->upstreams)) {
+    for (auto *uscf :
+         ngx::elements<ngx_http_upstream_srv_conf_t *>(&umcf->upstreams)) {
         if ((uscf->flags & NGX_HTTP_UPSTREAM_CREATE) != 0 &&
             uscf->host.len == url.host.len &&
             ngx_strncasecmp(uscf->host.data, url.host.data, url.host.len) ==
@@ -67,8 +67,7 @@ ngx_http_upstream_srv_conf_t *find_group(ngx_conf_t *cf,
 bool has_resolver(ngx_conf_t *cf) noexcept {
     auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
-    return clcf->resolver != nullptr &&
-           clcf->resolver->connections.nelts != 0;
+    return clcf->resolver != nullptr && clcf->resolver->connections.nelts != 0;
 }
 
 ngx_int_t use_group(ngx_conf_t *cf, LocConf &conf,
@@ -109,8 +108,8 @@ ngx_int_t use_resolver(ngx_conf_t *cf, LocConf &conf) noexcept {
         return NGX_ERROR;
     }
     resolved->host = to.parsed.host;
-    resolved->port = to.parsed.no_port ? to.parsed.default_port
-                                       : to.parsed.port;
+    resolved->port =
+        to.parsed.no_port ? to.parsed.default_port : to.parsed.port;
     resolved->no_port = to.parsed.no_port;
     conf.resolved = resolved;
     return NGX_OK;

@@ -49,31 +49,31 @@ ngx_int_t get_decision(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     if (decision == nullptr) {
         return give(v, {});
     }
-    return give(v, *decision ? "admitted"
-                             : describe(decision->error().denial).code);
+    return give(
+        v, *decision ? "admitted" : describe(decision->error().denial).code);
 }
 
 ngx_int_t get_key_header(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                          uintptr_t) noexcept {
     const auto *decision = decision_of(r);
     bool admitted = decision != nullptr && decision->has_value();
-    return give(v, admitted ? (*decision)->identity().key_header
-                            : std::string_view{});
+    return give(
+        v, admitted ? (*decision)->identity().key_header : std::string_view{});
 }
 
 ngx_int_t get_credential(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                          uintptr_t) noexcept {
     const auto *exchange = Exchange::find(r);
     bool sent = exchange != nullptr && exchange->credential != nullptr;
-    return give(v, sent ? ngx::view(exchange->credential->name)
-                        : std::string_view{});
+    return give(
+        v, sent ? ngx::view(exchange->credential->name) : std::string_view{});
 }
 
 ngx_int_t get_request_id(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                          uintptr_t) noexcept {
     auto *exchange = Exchange::find(r);
-    return give(v, exchange == nullptr ? std::string_view{}
-                                       : exchange->request_id());
+    return give(
+        v, exchange == nullptr ? std::string_view{} : exchange->request_id());
 }
 
 struct Variable {

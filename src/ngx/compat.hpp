@@ -9,8 +9,8 @@ namespace ngx {
 template <typename Parse>
 ngx_int_t parse_chunked(Parse parse, ngx_http_request_t *r, ngx_buf_t *b,
                         ngx_http_chunked_t *chunked) noexcept {
-    if constexpr (std::is_invocable_v<Parse, ngx_http_request_t *,
-                                      ngx_buf_t *, ngx_http_chunked_t *>) {
+    if constexpr (std::is_invocable_v<Parse, ngx_http_request_t *, ngx_buf_t *,
+                                      ngx_http_chunked_t *>) {
         return parse(r, b, chunked);
     } else {
         return parse(r, b, chunked, 0);

@@ -32,10 +32,13 @@ inline std::string_view view(const ngx_str_t &s) noexcept {
 
 // nginx takes u_char * even where it does not write.
 inline ngx_str_t str(std::string_view s) noexcept {
-    return {s.size(), reinterpret_cast<u_char *>(const_cast<char *>(s.data()))};
+    return {s.size(),
+            reinterpret_cast<u_char *>(const_cast<char *>(s.data()))};
 }
 
-inline char *conf_error() noexcept { return static_cast<char *>(NGX_CONF_ERROR); }
+inline char *conf_error() noexcept {
+    return static_cast<char *>(NGX_CONF_ERROR);
+}
 inline char *conf_message(const char *text) noexcept {
     return const_cast<char *>(text);
 }
