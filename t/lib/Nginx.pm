@@ -123,7 +123,7 @@ sub start ($self, $http, %values) {
     my $from = length $self->error_log;
     my $pid  = $self->_run($conf);
     await 'nginx to start', sub {
-        my $exited = waitpid $pid, WNOHANG;
+        my $exited = waitpid($pid, WNOHANG) > 0;    # once only
         croak 'nginx does not start: ' . $self->_said
             if $exited && ($? || !$self->daemon);
         return $self->_generation($from) && -s $self->_path('nginx.pid');
