@@ -54,7 +54,8 @@ sub active () {
 # Sockets that the worker holds.
 sub sockets () {
     my ($pid) = $nginx->worker_pids;
-    return scalar grep { (readlink // '') =~ /^socket:/ } glob "/proc/$pid/fd/*";
+    return scalar grep { (readlink // '') =~ /^socket:/ }
+        glob "/proc/$pid/fd/*";
 }
 
 my $logged = 0;

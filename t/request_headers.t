@@ -90,6 +90,7 @@ subtest 'stripped, in any spelling' => sub {
         OpenAI-Api-Key X-Agent-Key Cookie OpenAI-Organization OpenAI-Project
         Forwarded Via X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto
         X-Forwarded-Server X-Forwarded-Whatever X-Real-IP Origin Referer
+        X-Original-URL X-Rewrite-URL X-HTTP-Method-Override X-HTTP-Method
         X-Keystile-Client X-Keystile-Whatever Keep-Alive Proxy-Connection TE
         Trailer Upgrade
     );

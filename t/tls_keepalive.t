@@ -123,8 +123,9 @@ my %REQUESTS = (
 
 for my $version (sort keys %PROVIDERS) {
     my ($kept, $closed) = ("/kept$version", "/closed$version");
+    my $tls = 'TLS 1.' . $version % 10;
 
-    subtest "TLS 1.@{[$version % 10]}: one connection for all of a location" => sub {
+    subtest "$tls: one connection for all of a location" => sub {
         my $provider = $PROVIDERS{$version};
         my $first    = passes($version, "$kept/a");
         my $before   = $provider->connections;
@@ -133,7 +134,7 @@ for my $version (sort keys %PROVIDERS) {
         is $provider->connections, $before, 'no other was opened';
     };
 
-    subtest "TLS 1.@{[$version % 10]}: kept connections of another location" => sub {
+    subtest "$tls: kept connections of another location" => sub {
         for my $name (sort keys %REQUESTS) {
             my @request = @{$REQUESTS{$name}};
             note $name;
@@ -145,7 +146,7 @@ for my $version (sort keys %PROVIDERS) {
         }
     };
 
-    subtest "TLS 1.@{[$version % 10]}: sessions of another location" => sub {
+    subtest "$tls: sessions of another location" => sub {
         for (1 .. 3) {
             passes($version, "$closed/a") for 1 .. 2;
             fails($version, "$closed/$_") for qw(wrong_ca nameless crossed);
@@ -154,7 +155,7 @@ for my $version (sort keys %PROVIDERS) {
         }
     };
 
-    subtest "TLS 1.@{[$version % 10]}: sessions are resumed, in their location" => sub {
+    subtest "$tls: sessions are resumed, in their location" => sub {
         passes($version, "$closed/a");
         my $connection = passes($version, "$closed/a") or return;
         ok $connection->handle->get_session_reused, 'the second time';
@@ -163,7 +164,8 @@ for my $version (sort keys %PROVIDERS) {
 
 my %UPLOADS = (
     'Content-Length: 9'          => ['hello', 'more'],
-    'Transfer-Encoding: chunked' => ["5\r\nhello\r\n", "4\r\nmore\r\n0\r\n\r\n"],
+    'Transfer-Encoding: chunked' =>
+        ["5\r\nhello\r\n", "4\r\nmore\r\n0\r\n\r\n"],
 );
 for my $framing (sort keys %UPLOADS) {
     subtest "a body that is passed as it comes, $framing" => sub {

@@ -148,7 +148,12 @@ Result<Identity, Denial> identify(const Policy &policy, const Inquiry &inquiry,
 }
 
 // Whether an identity from another location is good for this one.
-bool holds_here(const Policy &policy, const Identity &known) noexcept {
+bool holds_here(const Policy &policy, const Rule &rule,
+                const Identity &known) noexcept {
+    if (rule.bearer_only &&
+        !equals_ignoring_case(known.key_header, "authorization")) {
+        return false;
+    }
     auto sets = policy.client_sets;
     return policy.admit == Admit::any ||
            (policy.admit == Admit::clients && known.set != nullptr &&
@@ -204,7 +209,7 @@ Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
         return rule.error();
     }
 
-    auto identity = known != nullptr && holds_here(policy, *known)
+    auto identity = known != nullptr && holds_here(policy, **rule, *known)
                         ? Result<Identity, Denial>{*known}
                         : identify(policy, inquiry, **rule, sha256);
     if (!identity) {

@@ -10,9 +10,9 @@
 namespace keystile {
 namespace {
 
-// Written by us, bound to one connection, or about the client. Credentials
-// are is_credential_header's.
-constexpr std::array<std::string_view, 26> kDropped{
+// Written by us, bound to one connection, about the client, or another method
+// than the one that was admitted. Credentials are is_credential_header's.
+constexpr std::array<std::string_view, 29> kDropped{
     "host",
     "connection",
     "keep-alive",
@@ -39,6 +39,9 @@ constexpr std::array<std::string_view, 26> kDropped{
     "sec-websocket-protocol",
     "x-original-url",
     "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
 };
 
 constexpr std::array<std::string_view, 3> kDroppedPrefixes{

@@ -67,13 +67,19 @@ std::optional<RuleFault> take_query(Rule &rule,
         return std::nullopt;
     }
     auto fault = std::optional<RuleFault>{};
-    for_each_element(list, ',', [&fault](std::string_view name) {
+    std::size_t names = 0;
+    for_each_element(list, ',', [&](std::string_view name) {
+        names++;
         if (parameter_carries_key(name)) {
             fault = RuleFault::key_in_query;
+        } else if (name == "*") {
+            fault = RuleFault::bad_query_name;
         }
         return !fault;
     });
-    if (!fault && trim(list).empty()) {
+    auto commas =
+        static_cast<std::size_t>(std::count(list.begin(), list.end(), ','));
+    if (!fault && names != commas + 1) {  // one is empty
         fault = RuleFault::bad_query_name;
     }
     rule.query = list;

@@ -1,0 +1,68 @@
+#include "provider_refusal.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace keystile {
+namespace {
+
+TEST(ProviderRefusal, OfTheCredential) {
+    for (auto body : {
+             R"({"error":{"message":"Incorrect API key provided: sk-te**",)"
+             R"("type":"invalid_request_error","code":"invalid_api_key"}})",
+             R"({"type":"error","error":{"type":"authentication_error",)"
+             R"("message":"invalid x-api-key"}})",
+             R"({"error":{"code":400,"message":"API key not valid."}})",
+             R"({"error":{"status":"UNAUTHENTICATED"}})",
+             "<html>Invalid Subscription Key</html>",
+         }) {
+        EXPECT_TRUE(says_credential_is_bad(body)) << body;
+    }
+    for (auto body : {
+             "",
+             R"({"error":{"type":"permission_error","code":"forbidden"}})",
+             R"({"error":{"message":"Country not supported"}})",
+             "invalid_api",
+         }) {
+        EXPECT_FALSE(says_credential_is_bad(body)) << body;
+    }
+}
+
+TEST(ProviderRefusal, RepeatsTheSecret) {
+    const std::string secret = "sk-test-0123456789";
+    for (auto body : {"key sk-test-0123456789", "ends 456789", "sk-tes***",
+                      "sk-test-0123456789", "xx-0123xx"}) {
+        bool six = std::string_view{body} != "xx-0123xx";
+        EXPECT_EQ(repeats_secret(body, secret), six) << body;
+    }
+    EXPECT_FALSE(repeats_secret("", secret));
+    EXPECT_FALSE(repeats_secret("sk-te", secret));
+    EXPECT_FALSE(repeats_secret("anything", ""));
+    EXPECT_FALSE(repeats_secret("short short", "short"));
+}
+
+// However a body is cut up, the guard sees what the whole would show.
+TEST(ProviderRefusal, GuardsABodyInPieces) {
+    const std::string secret = "sk-test-0123456789";
+    for (std::string body :
+         {"before sk-tes after", "before sk-te after", "456789", "45678",
+          "xx0123456789xx", "s-k-t-e-s-t-", "sk-tesk-tesk-te", ""}) {
+        bool repeats = repeats_secret(body, secret);
+        for (std::size_t size = 1; size <= body.size() + 1; size++) {
+            for (std::size_t first = 0; first <= body.size(); first++) {
+                SecretGuard guard;
+                bool passed = guard.pass(body.substr(0, first), secret);
+                for (auto at = first; at < body.size(); at += size) {
+                    passed =
+                        guard.pass(body.substr(at, size), secret) && passed;
+                }
+                EXPECT_EQ(passed, !repeats)
+                    << body << " in pieces of " << first << ", " << size;
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace keystile

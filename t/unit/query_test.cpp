@@ -1,0 +1,111 @@
+#include "query.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace keystile {
+namespace {
+
+TEST(Query, NamesAreDecodedOnce) {
+    struct {
+        std::string_view name;
+        std::string_view plain;
+        bool is;
+    } cases[] = {
+        {"client_version", "client_version", true},
+        {"client%5Fversion", "client_version", true},
+        {"client%5fversion", "client_version", true},
+        {"%63lient_version", "client_version", true},
+        {"client%255Fversion", "client_version", false},
+        {"client%255Fversion", "client%5Fversion", true},
+        {"Client_version", "client_version", false},
+        {"client_versio", "client_version", false},
+        {"client_versionx", "client_version", false},
+        {"", "client_version", false},
+        {"", "", true},
+        {"a", "", false},
+        {"a+b", "a b", true},
+        {"a%2Bb", "a+b", true},
+        {"a%", "a%", true},
+        {"a%4", "a%4", true},
+        {"a%zz", "a%zz", true},
+    };
+    for (const auto &c : cases) {
+        EXPECT_EQ(parameter_is(c.name, c.plain), c.is)
+            << c.name << " and " << c.plain;
+    }
+}
+
+TEST(Query, NamesThatCarryKeys) {
+    for (auto name : {"key",
+                      "KEY",
+                      "Key",
+                      "api_key",
+                      "apiKey",
+                      "apikey",
+                      "api-key",
+                      "API_KEY",
+                      "access_token",
+                      "accessToken",
+                      "access-token",
+                      "x-api-key",
+                      "x-goog-api-key",
+                      "authorization",
+                      "%6bey",
+                      "k%65y",
+                      "api%5Fkey",
+                      "api%2Dkey",
+                      "a_p_i_k_e_y",
+                      "_key_",
+                      "+key",
+                      "%20key",
+                      "subscription-key",
+                      "auth_token"}) {
+        EXPECT_TRUE(parameter_carries_key(name)) << name;
+    }
+    for (auto name :
+         {"", "k", "keys", "keyword", "monkey", "api_version", "api-version",
+          "client_version", "prompt_cache_key", "token", "alt", "limit",
+          "%256bey", "a_very_long_name_that_ends_with_key"}) {
+        EXPECT_FALSE(parameter_carries_key(name)) << name;
+    }
+}
+
+TEST(Query, Parameters) {
+    struct {
+        std::string_view query;
+        std::vector<std::string> names;
+    } cases[] = {
+        {"", {}},
+        {"a", {"a"}},
+        {"a=1", {"a"}},
+        {"a=1&b=2", {"a", "b"}},
+        {"a=1;b=2", {"a", "b"}},
+        {"a=1&&b=2&", {"a", "b"}},
+        {"&;&", {}},
+        {"=1", {""}},
+        {"a=b=c", {"a"}},
+        {"a=1?b=2", {"a"}},
+        {"a&a", {"a", "a"}},
+    };
+    for (const auto &c : cases) {
+        std::vector<std::string> names;
+        EXPECT_TRUE(for_each_parameter(c.query, [&](std::string_view name) {
+            names.emplace_back(name);
+            return true;
+        }));
+        EXPECT_EQ(names, c.names) << c.query;
+    }
+}
+
+TEST(Query, AVisitCanEndIt) {
+    int visits = 0;
+    EXPECT_FALSE(for_each_parameter(
+        "a&b&c", [&visits](std::string_view) { return ++visits < 2; }));
+    EXPECT_EQ(visits, 2);
+}
+
+}  // namespace
+}  // namespace keystile

@@ -1,0 +1,170 @@
+#include "request_head.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+
+namespace keystile {
+namespace {
+
+constexpr std::array<std::string_view, 2> kKeyHeaders{"authorization",
+                                                      "x-team-key"};
+constexpr std::array<std::string_view, 1> kOverridden{"openai-beta"};
+constexpr RequestHeadPolicy kPolicy{kKeyHeaders, "x-provider-key",
+                                    kOverridden};
+
+bool forwarded(std::string_view name, std::string_view value = "v") {
+    return forwards_request_header(name, value, kPolicy);
+}
+
+// A name, and how a hostile client may write it.
+std::vector<std::string> spellings(std::string name) {
+    std::vector<std::string> all{name};
+    for (auto &c : name) {
+        c = static_cast<char>(std::toupper(c));
+    }
+    all.push_back(name);
+    for (auto &c : name) {
+        c = c == '-' ? '_' : c;
+    }
+    all.push_back(name);
+    if (auto first = name.find('_'); first != std::string::npos) {
+        name[first] = '-';
+        all.push_back(name);
+    }
+    return all;
+}
+
+TEST(RequestHead, Dropped) {
+    for (auto name : {
+             // Credentials, built in and of this location.
+             "authorization",
+             "proxy-authorization",
+             "x-api-key",
+             "api-key",
+             "x-goog-api-key",
+             "openai-api-key",
+             "x-team-key",
+             "x-provider-key",
+             "cookie",
+             "openai-organization",
+             "openai-project",
+             // Of the connection (RFC 9110 7.6.1), and written by nginx.
+             "host",
+             "connection",
+             "keep-alive",
+             "proxy-connection",
+             "te",
+             "trailer",
+             "transfer-encoding",
+             "upgrade",
+             "content-length",
+             // Who and where the client is.
+             "forwarded",
+             "via",
+             "x-forwarded-for",
+             "x-forwarded-host",
+             "x-forwarded-proto",
+             "x-forwarded-anything",
+             "x-real-ip",
+             "origin",
+             "referer",
+             // Ours.
+             "x-keystile-client",
+             "x-keystile-x",
+             "x-accel-redirect",
+             "x-request-id",
+             "openai-beta",
+         }) {
+        for (const auto &spelling : spellings(name)) {
+            EXPECT_FALSE(forwarded(spelling)) << spelling;
+        }
+    }
+}
+
+TEST(RequestHead, Forwarded) {
+    for (auto name : {"accept",
+                      "content-type",
+                      "content-encoding",
+                      "user-agent",
+                      "anthropic-version",
+                      "anthropic-beta",
+                      "session_id",
+                      "session-id",
+                      "x-codex-turn-state",
+                      "x-codex-window-id",
+                      "originator",
+                      "version",
+                      "chatgpt-account-id",
+                      "x-stainless-lang",
+                      "x-custom",
+                      "conversation_id",
+                      "sec-websocket-key",
+                      "sec-websocket-version",
+                      "x-forwarded",
+                      "x-keystile",
+                      "api-keys",
+                      "idempotency-key",
+                      "x-client-request-id",
+                      "openai-organization-x"}) {
+        EXPECT_TRUE(forwarded(name)) << name;
+    }
+}
+
+TEST(RequestHead, BrokenLinesAreDropped) {
+    for (auto name :
+         {"", "a b", "a:", ":path", "a\r", "\xC3\xA9", "a(b)", "x-custom "}) {
+        EXPECT_FALSE(forwarded(name)) << name;
+    }
+    for (const auto &value :
+         {std::string{"a\r\nX: y"}, std::string{"a\nb"}, std::string{"a\r"},
+          std::string("a\0b", 3), std::string{"\x01"}, std::string{"\x7F"}}) {
+        EXPECT_FALSE(forwarded("x-custom", value)) << value;
+    }
+    for (auto value : {"", " ", "a\tb", "\xC3\xA9", "\"q\""}) {
+        EXPECT_TRUE(forwarded("x-custom", value)) << value;
+    }
+}
+
+TEST(RequestHead, ConnectionNames) {
+    EXPECT_TRUE(connection_names("close, X-Secret", "x-secret"));
+    EXPECT_TRUE(connection_names("X-Secret", "x_secret"));
+    EXPECT_TRUE(connection_names(" , x-secret ,", "X-Secret"));
+    EXPECT_FALSE(connection_names("close, x-secret-2", "x-secret"));
+    EXPECT_FALSE(connection_names("", "x-secret"));
+}
+
+std::string without_keys(std::string_view list) {
+    WebSocketProtocols protocols{list};
+    std::string out(protocols.size(), '\0');
+    auto end = protocols.write(out.data());
+    EXPECT_EQ(end, out.data() + out.size());
+    return out;
+}
+
+TEST(RequestHead, WebSocketProtocols) {
+    struct {
+        std::string_view list;
+        std::string_view left;
+    } cases[] = {
+        {"realtime", "realtime"},
+        {"realtime, openai-beta.realtime-v1",
+         "realtime, openai-beta.realtime-v1"},
+        {"realtime,openai-insecure-api-key.sk-test,x", "realtime, x"},
+        {"openai-insecure-api-key.sk-test", ""},
+        {"OpenAI-Insecure-API-Key.sk-test , realtime", "realtime"},
+        {"openai-insecure-api-key.", ""},
+        {"openai-organization.org, openai-project.p", ""},
+        {"realtime ,, x", "realtime, x"},
+        {"", ""},
+        {" , ", ""},
+        {"openai-insecure-api-key", "openai-insecure-api-key"},
+    };
+    for (const auto &c : cases) {
+        EXPECT_EQ(without_keys(c.list), c.left) << c.list;
+    }
+}
+
+}  // namespace
+}  // namespace keystile
