@@ -203,6 +203,9 @@ Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
         return refusal;
     }
 
+    if (inquiry.headers.connection_names_too_many()) {
+        return refuse(Denial::too_many_connection_options);
+    }
     bool websocket = wants_websocket(inquiry);
     auto rule = find_rule(policy, inquiry, *target, websocket);
     if (!rule) {

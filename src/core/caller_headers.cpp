@@ -14,7 +14,8 @@ constexpr bool is_request_id_char(char c) noexcept {
 }  // namespace
 
 bool is_request_id(std::string_view id) noexcept {
-    return !id.empty() && id.size() <= 128 && all<is_request_id_char>(id);
+    return !id.empty() && id.size() <= kLongestRequestId &&
+           all<is_request_id_char>(id);
 }
 
 void CallerHeaders::see_key_header(std::size_t place,
@@ -31,7 +32,7 @@ void CallerHeaders::see_connection(std::string_view value) noexcept {
             connection_upgrade_ = true;
         } else if (!equals_ignoring_case(token, "keep-alive") &&
                    !equals_ignoring_case(token, "close")) {
-            connection_names_headers_ = true;
+            connection_names_++;
         }
         return true;
     });

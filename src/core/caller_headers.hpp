@@ -11,6 +11,7 @@
 namespace keystile {
 
 inline constexpr std::size_t kMostKeyHeaders = 8;
+inline constexpr std::size_t kMostConnectionNames = 32;
 
 class CallerHeaders {
 public:
@@ -51,7 +52,13 @@ public:
     // Whether Connection names headers beyond its own options; those are not
     // forwarded (RFC 9110 section 7.6.1).
     bool connection_names_headers() const noexcept {
-        return connection_names_headers_;
+        return connection_names_ != 0;
+    }
+
+    // Whether Connection names more headers than anyone has a use for: each
+    // costs a look at every other header.
+    bool connection_names_too_many() const noexcept {
+        return connection_names_ > kMostConnectionNames;
     }
 
     bool has_anthropic_version() const noexcept { return anthropic_; }
@@ -67,16 +74,17 @@ private:
     std::array<std::string_view, kMostKeyHeaders> presented_{};
     std::string_view request_id_;
     std::size_t credentials_ = 0;
+    std::size_t connection_names_ = 0;
     unsigned sent_ = 0;  // a bit for each key header
     bool doubled_ = false;
     bool connection_upgrade_ = false;
-    bool connection_names_headers_ = false;
     bool upgrade_websocket_ = false;
     bool anthropic_ = false;
 };
 
 // 1 to 128 letters, digits, '.', '_' and '-': what may stand in a log line
 // and in a header without being escaped.
+inline constexpr std::size_t kLongestRequestId = 128;
 bool is_request_id(std::string_view id) noexcept;
 
 }  // namespace keystile

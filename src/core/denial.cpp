@@ -19,6 +19,9 @@ ErrorReply describe(Denial denial) noexcept {
         return {400, kInvalidRequest, "duplicate_key_header",
                 "A header that carries the API key was sent more than once",
                 false};
+    case Denial::too_many_connection_options:
+        return {400, kInvalidRequest, "bad_request",
+                "Connection names too many headers", false};
     case Denial::bad_request_body:
         return {400, kInvalidRequest, "bad_request_body",
                 "A WebSocket handshake must not have a body", false};

@@ -11,6 +11,7 @@ namespace keystile {
 enum class Denial : unsigned char {
     bad_request_target,
     duplicate_key_header,
+    too_many_connection_options,
     bad_request_body,
     missing_key,
     invalid_key,

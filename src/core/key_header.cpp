@@ -47,6 +47,8 @@ bool is_credential_header(std::string_view name) noexcept {
                same_header_name(name, "openai-api-key");
     case 19:
         return same_header_name(name, "proxy-authorization");
+    case 25:
+        return same_header_name(name, "ocp-apim-subscription-key");
     default:
         return false;
     }

@@ -9,9 +9,10 @@ namespace keystile {
 namespace {
 
 // Written as `comparable` below leaves them: lower case, no dashes.
-constexpr std::array<std::string_view, 8> kKeyNames{
-    "key",     "apikey",      "accesstoken",     "authorization",
-    "xapikey", "xgoogapikey", "subscriptionkey", "authtoken",
+constexpr std::array<std::string_view, 10> kKeyNames{
+    "key",        "apikey",      "accesstoken",     "authorization",
+    "xapikey",    "xgoogapikey", "subscriptionkey", "authtoken",
+    "oauthtoken", "bearertoken",
 };
 
 // Takes one decoded byte off the front of `rest`, which is not empty. A broken

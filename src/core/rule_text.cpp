@@ -96,7 +96,10 @@ std::optional<RuleFault> take_to(Rule &rule, std::string_view to) noexcept {
         (mark != std::string_view::npos && rule.to_args.empty())) {
         return RuleFault::bad_to;
     }
-    return std::nullopt;
+    bool keyless = for_each_parameter(rule.to_args, [](std::string_view name) {
+        return !parameter_carries_key(name);
+    });
+    return keyless ? std::nullopt : std::optional{RuleFault::key_in_query};
 }
 
 std::optional<RuleFault> take_option(Rule &rule,

@@ -27,9 +27,8 @@ constinit ngx_str_t kHiddenHeaders[] = {
 
 constexpr off_t kTightBodyLimit = 16 * 1024 * 1024;
 
-void merge_slots(ngx_conf_t *cf, ngx_http_upstream_conf_t &conf,
+void merge_slots(ngx_http_upstream_conf_t &conf,
                  const ngx_http_upstream_conf_t &prev) noexcept {
-    (void)cf;
     ngx_conf_merge_msec_value(conf.connect_timeout, prev.connect_timeout,
                               10000);
     ngx_conf_merge_msec_value(conf.send_timeout, prev.send_timeout, 60000);
@@ -256,14 +255,14 @@ char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept {
     auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
 
-    merge_slots(cf, conf.upstream, prev.upstream);
+    merge_slots(conf.upstream, prev.upstream);
     merge_tls(conf, prev);
     merge_policy(conf, prev);
 
     // As with proxy_pass, "if" and "limit_except" blocks, which have no name,
     // pass the request where the location around them does.
     bool inherited = false;
-    if (clcf->noname && conf.handler == Handler::none &&
+    if (clcf->noname && clcf->handler == nullptr &&
         prev.handler != Handler::none) {
         conf.handler = prev.handler;
         conf.destination = prev.destination;
@@ -273,6 +272,14 @@ char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept {
         clcf->handler = conf.handler == Handler::pass     ? handle_pass
                         : conf.handler == Handler::health ? handle_health
                                                           : nullptr;
+    }
+    if (conf.destination != nullptr && !inherited &&
+        clcf->handler != handle_pass) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "another directive takes the requests of "
+                      "\"keystile_pass\" in %s:%ui",
+                      conf.destination->file_name, conf.destination->line);
+        return ngx::conf_error();
     }
     if (merge_pass(cf, conf, prev) != NGX_CONF_OK) {
         return ngx::conf_error();

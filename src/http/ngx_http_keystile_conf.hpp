@@ -43,6 +43,7 @@ struct MainConf {
     ngx_array_t tls;          // LocConf *, each with a TLS context of its own
     // Names in any keystile_key_headers: none of them goes up anywhere, since
     // a redirect can take a request from one location to another.
+    // Those of credentials are among them.
     ngx_array_t key_headers;  // std::string_view
 };
 

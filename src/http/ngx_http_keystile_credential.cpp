@@ -273,7 +273,8 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     credential->to = words.to;
     credential->secret = secret;
     *slot = credential;
-    return NGX_CONF_OK;
+    return note_key_header(conf, words.format.name) ? NGX_CONF_OK
+                                                    : ngx::conf_error();
 }
 
 }  // namespace keystile

@@ -15,13 +15,14 @@ constexpr std::string_view kHttps = "https://";
 
 // Headers that keystile_set_header must leave alone: we write them, or they
 // belong to the connection.
-constexpr std::array<std::string_view, 9> kOwnHeaders{
+constexpr std::array<std::string_view, 10> kOwnHeaders{
     "connection",
     "content-length",
     "expect",
     "keep-alive",
     "te",
     "trailer",
+    "sec-websocket-protocol",
     "upgrade",
     "transfer-encoding",
     "proxy-connection",
@@ -43,6 +44,33 @@ ngx_array_t *own_array(ngx_conf_t *cf, ngx_array_t *&slot,
         slot = ngx_array_create(cf->pool, 4, size);
     }
     return slot;
+}
+
+// Whether a value holds a variable of a credential header or a cookie.
+bool holds_credential_variable(std::string_view value) noexcept {
+    constexpr std::string_view kHeader = "http_";
+    constexpr std::string_view kCookie = "cookie_";
+
+    for (auto at = value.find('$'); at != std::string_view::npos;
+         at = value.find('$', at + 1)) {
+        auto name = value.substr(at + 1);
+        name = name.substr(name.starts_with('{') ? 1 : 0);
+        auto end = std::find_if_not(name.begin(), name.end(), [](char c) {
+            return is_alpha(c) || is_digit(c) || c == '_';
+        });
+        name = name.substr(0, static_cast<std::size_t>(end - name.begin()));
+        if (name.starts_with(kCookie)) {
+            return true;
+        }
+        if (name.starts_with(kHeader)) {
+            name.remove_prefix(kHeader.size());
+            if (is_credential_header(name) ||
+                equals_ignoring_case(name, "cookie")) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 // Splits "https://host:port/base"; false when it is neither http nor https.
@@ -232,6 +260,18 @@ char *set_set_header(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         if (same_header_name(own, name)) {
             return refuse(cf, words[1], "keystile writes this header itself");
         }
+    }
+
+    auto value = ngx::view(words[2]);
+    if (equals_ignoring_case(name, "host") &&
+        value.find('$') != std::string_view::npos) {
+        return refuse(cf, words[2],
+                      "variables are not allowed for \"Host\": where a "
+                      "credential goes must not depend on the request");
+    }
+    if (holds_credential_variable(value)) {
+        return refuse(cf, words[2],
+                      "it would send on what a client sent as a credential");
     }
 
     auto *headers = own_array(cf, conf.set_headers, sizeof(SetHeader));

@@ -27,8 +27,11 @@ ngx_int_t give(ngx_http_request_t *r, std::string_view name,
 ngx_int_t complete_relayed(ngx_http_request_t *r,
                            Exchange &exchange) noexcept {
 #if (NGX_HTTP_GZIP)
-    r->gzip_tested = 1;
-    r->gzip_ok = 0;
+    // Of a compressed reply, these would tell gunzip to unpack it.
+    if (r->headers_out.content_encoding == nullptr) {
+        r->gzip_tested = 1;
+        r->gzip_ok = 0;
+    }
 #endif
     auto type = ngx::view(r->headers_out.content_type);
     if (equals_ignoring_case(type.substr(0, kEventStream.size()),

@@ -44,7 +44,7 @@ std::optional<Address> peer_address(const sockaddr *sa) noexcept {
 }  // namespace
 
 Exchange::Exchange(ngx_http_request_t *r) noexcept
-    : r_{r}, headers_{kDefaultKeyHeaders} {
+    : r_{r}, pool_{r->pool}, headers_{kDefaultKeyHeaders} {
     const auto *route = loc_conf(r)->route;
     read_headers(route != nullptr ? route->policy.key_headers
                                   : kDefaultKeyHeaders);
@@ -52,7 +52,7 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
 
 Exchange::~Exchange() {
     auto names = ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
-    forget_request_head(r_, names);
+    forget_request_head(r_, pool_, names);
 }
 
 void Exchange::read_headers(
@@ -62,6 +62,12 @@ void Exchange::read_headers(
         headers_.see(ngx::view(h.key), ngx::view(h.value));
         return true;
     });
+
+    auto id = headers_.request_id();
+    if (!id.empty()) {
+        std::copy(id.begin(), id.end(), request_id_.begin());
+        request_id_size_ = id.size();
+    }
 }
 
 Exchange *Exchange::find(ngx_http_request_t *r) noexcept {
@@ -90,12 +96,15 @@ Exchange *Exchange::of(ngx_http_request_t *r) noexcept {
 
 const Decision &Exchange::decide(const Route &route) noexcept {
     bool refused = decision_ && !decision_->has_value();
-    if (refused || decided_for_ == &route) {
+    bool same = decided_for_ == &route &&
+                ngx::view(decided_method_) == ngx::view(r_->method_name);
+    if (refused || same) {
         return *decision_;
     }
 
     decision_ = make_decision(route);
     decided_for_ = &route;
+    decided_method_ = r_->method_name;
     if (!*decision_) {
         log_refusal(decision_->error());
     }
@@ -137,13 +146,12 @@ void Exchange::log_refusal(const Refusal &refusal) const noexcept {
 }
 
 std::string_view Exchange::request_id() noexcept {
-    if (!headers_.request_id().empty()) {
-        return headers_.request_id();
+    if (request_id_size_ == 0) {
+        auto id = process_request_ids().next();
+        std::copy(id.begin(), id.end(), request_id_.begin());
+        request_id_size_ = id.size();
     }
-    if (!own_request_id_) {
-        own_request_id_ = process_request_ids().next();
-    }
-    return {own_request_id_->data(), own_request_id_->size()};
+    return {request_id_.data(), request_id_size_};
 }
 
 ErrorShape Exchange::error_shape(const LocConf &conf) const noexcept {

@@ -13,6 +13,10 @@
 
 namespace keystile {
 
+// What it holds of the request's head are views. nginx reuses that memory once
+// a WebSocket is open: after a 101, nothing may look at them. The request id is
+// a copy.
+//
 // Lives in the pool of the main request. Internal redirects, named locations
 // and error_page forget a module's context; the object is then found again as
 // the pool's cleanup, so that nothing is decided twice.
@@ -48,6 +52,8 @@ public:
         ngx_http_status_t status{};
         ngx_http_chunked_t chunked{};
         bool peer_checked = false;
+        bool was_sent = false;  // something was given to the connection
+        unsigned interim_replies = 0;
         bool has_request_id = false;     // the reply brought its own
         bool relaying = false;           // its head is being passed on
         bool has_length = false;         // Content-Length was seen
@@ -82,9 +88,12 @@ private:
     void log_refusal(const Refusal &refusal) const noexcept;
 
     ngx_http_request_t *r_;
+    ngx_pool_t *pool_;  // which r_ has no more when this is destroyed
     CallerHeaders headers_;
-    std::optional<RequestId> own_request_id_;
+    std::array<char, kLongestRequestId> request_id_;
+    std::size_t request_id_size_ = 0;
     const Route *decided_for_ = nullptr;
+    ngx_str_t decided_method_ = ngx_null_string;
     std::optional<Decision> decision_;
 };
 

@@ -5,7 +5,6 @@
 #include "ngx_http_keystile_directives.hpp"
 #include "ngx_http_keystile_errors.hpp"
 #include "ngx_http_keystile_process.hpp"
-#include "ngx_http_keystile_upload.hpp"
 #include "ngx_http_keystile_variables.hpp"
 
 namespace keystile {
@@ -267,14 +266,9 @@ constinit ngx_command_t commands[] = {
     {},
 };
 
-ngx_int_t install_filters(ngx_conf_t *cf) noexcept {
-    ngx_int_t rc = install_error_filters(cf);
-    return rc == NGX_OK ? install_upload_filter(cf) : rc;
-}
-
 constinit ngx_http_module_t context = {
     .preconfiguration = add_variables,
-    .postconfiguration = install_filters,
+    .postconfiguration = install_error_filters,
     .create_main_conf = create_main_conf,
     .init_main_conf = init_main_conf,
     .create_srv_conf = nullptr,

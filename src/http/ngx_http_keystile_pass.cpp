@@ -83,6 +83,7 @@ void read_body(ngx_http_request_t *r) noexcept {
                   "client timed out while sending its request body");
     c->read->timedout = 0;
     r->keepalive = 0;
+    r->error_page = 1;  // none: it could send on what there is of the body
     r->read_event_handler = ngx_http_block_reading;
     ngx_http_finalize_request(
         r, ngx_http_special_response_handler(r, NGX_HTTP_REQUEST_TIME_OUT));
@@ -103,7 +104,8 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     if (!decision) {
         return refuse(r, decision.error().denial);
     }
-    if (exchange->upload.streaming) {
+    // nginx leaves the flag with a body that it did not read whole.
+    if (r->request_body != nullptr && r->request_body_no_buffering) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "a request body that was not buffered cannot be sent "
                       "again after a redirect");
@@ -115,16 +117,12 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     }
 
     r->request_body_no_buffering = !conf.upstream.request_buffering;
-    exchange->upload.chunked = r->request_body_no_buffering &&
-                               r->headers_in.chunked &&
-                               r->request_body == nullptr;
     ngx_int_t rc =
         ngx_http_read_client_request_body(r, ngx_http_upstream_init);
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
     }
-    exchange->upload.streaming = r->request_body_no_buffering;
-    if (rc == NGX_AGAIN && !r->request_body_no_buffering) {
+    if (rc == NGX_AGAIN && conf.upstream.request_buffering) {
         exchange->body_reader = r->read_event_handler;
         r->read_event_handler = read_body;
     }

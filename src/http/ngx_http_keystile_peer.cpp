@@ -50,7 +50,8 @@ void wipe_tls_buffer(ngx_connection_t *c) noexcept {
 // still arriving, since nginx has put the parts of it that are there behind
 // the head. nginx only rewinds what it believes to be sent; this follows
 // ngx_http_upstream_reinit().
-void rewind_request(ngx_http_upstream_t *u) noexcept {
+void rewind_request(ngx_http_request_t *r) noexcept {
+    auto *u = r->upstream;
     off_t file_pos = 0;
     for (auto *cl = u->request_bufs; cl != nullptr; cl = cl->next) {
         cl->buf->pos = cl->buf->start;
@@ -63,6 +64,7 @@ void rewind_request(ngx_http_upstream_t *u) noexcept {
     u->output.in = nullptr;
     u->output.busy = nullptr;
     u->request_sent = 0;
+    Exchange::find(r)->upload.restart();
 }
 
 }  // namespace
@@ -71,17 +73,20 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
     auto *r = static_cast<ngx_http_request_t *>(data);
     auto *u = r->upstream;
     auto *c = u->peer.connection;
+    auto &exchange = *Exchange::find(r);
+    bool first = !std::exchange(exchange.attempt.was_sent, true);
 
     ngx_int_t rc = check_peer(r, c);
     if (rc == NGX_OK) {
-        rc = ngx_chain_writer(&u->writer, in);
+        rc = write_upload(r, exchange.upload, in);
         wipe_tls_buffer(c);
         if (!forget_tls_buffer_at_close(c)) {
             rc = NGX_ERROR;
         }
     }
-    if (rc == NGX_ERROR && c->sent == 0) {
-        rewind_request(u);
+    if (rc == NGX_ERROR && c->sent == 0 && first) {
+        rewind_request(r);
+        exchange.attempt.was_sent = false;
     }
     return rc;
 }

@@ -1,9 +1,12 @@
 #include "ngx_http_keystile_refusal.hpp"
 
+#include <openssl/crypto.h>
+
 #include "core/ascii.hpp"
 #include "core/provider_refusal.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_response.hpp"
+#include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
 namespace {
@@ -40,6 +43,10 @@ ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
         return NGX_ERROR;
     }
 
+    forget_reply(u, u->buffer.start);
+    if (exchange.attempt.refusal_text != nullptr) {
+        OPENSSL_cleanse(exchange.attempt.refusal_text, u->conf->buffer_size);
+    }
     auto *start = reinterpret_cast<char *>(u->buffer.start);
     auto *end = body.write(start);
     u->buffer.pos = u->buffer.start;
@@ -121,11 +128,13 @@ Body arrived(ngx_http_request_t *r, Exchange &exchange) noexcept {
         !counted};
 }
 
-bool headers_repeat(ngx_http_request_t *r, std::string_view key) noexcept {
-    return !ngx::for_each_header(
-        r->upstream->headers_in.headers, [key](ngx_table_elt_t &h) {
-            return !repeats_secret(ngx::view(h.value), key);
-        });
+bool head_repeats(ngx_http_request_t *r, std::string_view key) noexcept {
+    auto &head = r->upstream->headers_in;
+    return repeats_secret(ngx::view(head.status_line), key) ||
+           !ngx::for_each_header(head.headers, [key](ngx_table_elt_t &h) {
+               return !repeats_secret(ngx::view(h.key), key) &&
+                      !repeats_secret(ngx::view(h.value), key);
+           });
 }
 
 // process_header while the body of a 403 arrives.
@@ -174,7 +183,7 @@ ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
     if (u->headers_in.status_n != NGX_HTTP_FORBIDDEN) {
         return pass_reply(r);
     }
-    if (headers_repeat(r, exchange.credential->secret->value())) {
+    if (head_repeats(r, exchange.credential->secret->value())) {
         return reject(r, exchange);
     }
     if (r->method == NGX_HTTP_HEAD) {

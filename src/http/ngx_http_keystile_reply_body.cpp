@@ -2,6 +2,7 @@
 
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_refusal.hpp"
+#include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
 namespace {
@@ -25,6 +26,7 @@ ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
                       "the provider repeated parts of credential \"%V\" in "
                       "its reply, which was cut off",
                       &exchange.credential->name);
+        forget_reply(u, pos);
         return NGX_ERROR;
     }
     auto *cl = ngx_chain_get_free_buf(r->pool, &u->free_bufs);
@@ -99,7 +101,8 @@ ngx_int_t init_body(void *data) noexcept {
         u->length = u->headers_in.content_length_n;  // -1: until the end
     }
     if (u->length == 0) {
-        u->keepalive = !u->headers_in.connection_close;
+        u->keepalive =
+            !u->headers_in.connection_close && u->buffer.pos == u->buffer.last;
     }
     return NGX_OK;
 }

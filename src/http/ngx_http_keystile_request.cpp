@@ -60,13 +60,19 @@ ngx_int_t create_request(ngx_http_request_t *r) noexcept {
     const auto &permit = **exchange.decision();
     exchange.credential = loc_conf(r)->route->credential;
 
+    auto *empty_line = view_buf(r->pool, kEmptyLine);
+    exchange.upload = {};
+    exchange.upload.chunked =
+        r->request_body_no_buffering && r->headers_in.chunked;
+    exchange.upload.head_end = empty_line;
+
     auto *u = r->upstream;
     auto *body = u->request_bufs;
     auto **ll = &u->request_bufs;
     bool made = append(r->pool, ll, make_request_head(r, exchange, permit)) &&
                 append(r->pool, ll,
                        view_buf(r->pool, exchange.credential->line(permit))) &&
-                append(r->pool, ll, view_buf(r->pool, kEmptyLine));
+                append(r->pool, ll, empty_line);
     // A body that is still arriving is nginx's to send.
     if (made && !r->request_body_no_buffering) {
         made = append_body(r->pool, ll, body);
@@ -85,7 +91,9 @@ ngx_int_t create_request(ngx_http_request_t *r) noexcept {
 
 ngx_int_t reinit_request(ngx_http_request_t *r) noexcept {
     auto *u = r->upstream;
-    Exchange::find(r)->attempt = {};
+    auto &exchange = *Exchange::find(r);
+    exchange.attempt = {};
+    exchange.upload.restart();
     u->process_header = process_status_line;
     u->input_filter = copy_body;
     r->state = 0;

@@ -9,6 +9,8 @@
 namespace keystile {
 namespace {
 
+constexpr unsigned kMostInterim = 100;
+
 ngx_int_t invalid(ngx_http_request_t *r, const char *what) noexcept {
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "upstream sent %s",
                   what);
@@ -186,6 +188,9 @@ ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
         return invalid(r, "no valid HTTP/1.x status line");
     }
     if (status.code < 200 && status.code != NGX_HTTP_SWITCHING_PROTOCOLS) {
+        if (++Exchange::find(r)->attempt.interim_replies > kMostInterim) {
+            return invalid(r, "too many interim replies");
+        }
         u->process_header = skip_informational;
         return skip_informational(r);
     }
@@ -211,7 +216,8 @@ ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
 
     if (has_no_body(r) ||
         (!u->headers_in.chunked && u->headers_in.content_length_n == 0)) {
-        u->keepalive = !u->headers_in.connection_close;
+        u->keepalive =
+            !u->headers_in.connection_close && u->buffer.pos == u->buffer.last;
     }
     if (u->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS) {
         u->keepalive = 0;
@@ -224,6 +230,10 @@ ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
 
 void abort_request(ngx_http_request_t *) noexcept {}
 
-void finalize_request(ngx_http_request_t *, ngx_int_t) noexcept {}
+void finalize_request(ngx_http_request_t *r, ngx_int_t) noexcept {
+    if (!r->upstream->header_sent) {
+        Exchange::find(r)->attempt.relaying = false;  // it never came to that
+    }
+}
 
 }  // namespace keystile

@@ -9,9 +9,20 @@ namespace keystile {
 namespace {
 
 // Headers with a meaning of their own, which cannot carry a client's key.
-constexpr std::array<std::string_view, 8> kNoKeyHeaders{
-    "connection",        "upgrade", "host",   "content-length",
-    "transfer-encoding", "te",      "cookie", "x-request-id",
+constexpr std::array<std::string_view, 13> kNoKeyHeaders{
+    "connection",
+    "upgrade",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "cookie",
+    "x-request-id",
+    "accept",
+    "accept-encoding",
+    "content-type",
+    "expect",
+    "sec-websocket-protocol",
 };
 
 // An error of the location as a whole, at its keystile_pass.
@@ -74,6 +85,12 @@ ngx_int_t resolve_key_headers(ngx_conf_t *cf, const LocConf &conf,
     return route.policy.key_headers.empty() ? NGX_ERROR : NGX_OK;
 }
 
+// A placeholder that no client can send would admit nobody.
+bool can_be_sent(std::string_view placeholder) noexcept {
+    return read_key_header("x-api-key", placeholder) == placeholder &&
+           !placeholder.empty();
+}
+
 ngx_int_t resolve_client_sets(ngx_conf_t *cf, const LocConf &conf,
                               std::span<const ngx_str_t> words,
                               Policy &policy) noexcept {
@@ -115,12 +132,54 @@ ngx_int_t resolve_admit(ngx_conf_t *cf, const LocConf &conf,
     if (ngx::view(words[0]) == "placeholder") {
         policy.admit = Admit::placeholder;
         policy.placeholders = views(cf, words.subspan(1));
+        for (auto placeholder : policy.placeholders) {
+            if (!can_be_sent(placeholder)) {
+                return fail(cf, conf,
+                            "\"keystile_admit placeholder\": no client can "
+                            "send \"\" or a value with spaces");
+            }
+        }
         return words.size() > 1
                    ? NGX_OK
                    : fail(cf, conf,
                           "\"keystile_admit placeholder\" names no value");
     }
     return resolve_client_sets(cf, conf, words, policy);
+}
+
+// Rules that could never take effect.
+ngx_int_t check_rules(ngx_conf_t *cf, const LocConf &conf,
+                      const Policy &policy) noexcept {
+    bool has_authorization = false;
+    for (auto name : policy.key_headers) {
+        has_authorization =
+            has_authorization || equals_ignoring_case(name, "authorization");
+    }
+    for (std::size_t i = 0; i < policy.rules.size(); i++) {
+        const auto &rule = policy.rules[i];
+        if (rule.bearer_only &&
+            (policy.admit == Admit::any || !has_authorization)) {
+            return fail(cf, conf,
+                        "\"identity=bearer\" needs \"keystile_admit\" to ask "
+                        "for a key, and \"authorization\" among the "
+                        "\"keystile_key_headers\": ",
+                        ngx::str(rule.path));
+        }
+        for (const auto &other : policy.rules.first(i)) {
+            bool same = other.path == rule.path &&
+                        other.websocket == rule.websocket &&
+                        !for_each_element(
+                            rule.methods, ',', [&](std::string_view method) {
+                                return !has_method(other.methods, method);
+                            });
+            if (same) {
+                return fail(cf, conf,
+                            "two \"keystile_allow\" for one method of ",
+                            ngx::str(rule.path));
+            }
+        }
+    }
+    return NGX_OK;
 }
 
 ngx_int_t resolve_credential(ngx_conf_t *cf, const LocConf &conf,
@@ -255,6 +314,7 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
     }
     if (resolve_key_headers(cf, conf, *route) != NGX_OK ||
         resolve_admit(cf, conf, route->policy) != NGX_OK ||
+        check_rules(cf, conf, route->policy) != NGX_OK ||
         resolve_credential(cf, conf, *route) != NGX_OK ||
         check_binding(cf, conf, *route->credential) != NGX_OK ||
         resolve_set_headers(cf, conf, *route) != NGX_OK ||

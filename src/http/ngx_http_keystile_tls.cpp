@@ -3,6 +3,7 @@
 #include <openssl/x509.h>
 
 #include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
 namespace {
@@ -116,6 +117,7 @@ ngx_ssl_t *create_context(ngx_conf_t *cf, const LocConf &conf) noexcept {
     }
     cln->handler = ngx_ssl_cleanup_ctx;
     cln->data = ssl;
+    forget_decrypted(ssl->ctx);  // a reply may repeat the credential
     return ssl;
 }
 

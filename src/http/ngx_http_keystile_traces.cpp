@@ -41,6 +41,49 @@ void forget_buffers(ngx_http_request_t *r) noexcept {
     zero_chain(hc->free, last);
 }
 
+bool holds(const ngx_buf_t *b, const u_char *p) noexcept {
+    return b != nullptr && p >= b->start && p < b->end;
+}
+
+bool holds(const ngx_chain_t *cl, const u_char *p) noexcept {
+    for (; cl != nullptr; cl = cl->next) {
+        if (holds(cl->buf, p)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool holds(const ngx_pool_t *pool, const u_char *p) noexcept {
+    for (const auto *large = pool->large; large != nullptr;
+         large = large->next) {
+        if (large->alloc == p) {
+            return true;
+        }
+    }
+    for (; pool != nullptr; pool = pool->d.next) {
+        auto *start = reinterpret_cast<const u_char *>(pool);
+        if (p >= start && p < pool->d.end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Whether a header's value is where nginx put what it read. It may also be in
+// a table of HTTP/2's, or a constant that some module made a header of. The
+// buffers of a connection are HTTP/1.x's: a stream of HTTP/2 has none.
+bool is_of_request(const ngx_http_request_t *r, const ngx_pool_t *pool,
+                   const u_char *p) noexcept {
+    if (holds(pool, p)) {
+        return true;
+    }
+    const auto *hc = r->http_connection;
+    return r->http_version < NGX_HTTP_VERSION_20 &&
+           (holds(r->header_in, p) || holds(r->connection->buffer, p) ||
+            holds(hc->busy, p) || holds(hc->free, p));
+}
+
 bool is_key_header(std::string_view name,
                    std::span<const std::string_view> names) noexcept {
     for (auto one : names) {
@@ -59,10 +102,11 @@ void zero_tls_buffer(void *data) noexcept {
 }  // namespace
 
 void forget_request_head(
-    ngx_http_request_t *r,
+    ngx_http_request_t *r, const ngx_pool_t *pool,
     std::span<const std::string_view> key_headers) noexcept {
     ngx::for_each_header(r->headers_in.headers, [&](ngx_table_elt_t &h) {
-        if (is_key_header(ngx::view(h.key), key_headers)) {
+        if (is_key_header(ngx::view(h.key), key_headers) &&
+            is_of_request(r, pool, h.value.data)) {
             zero(h.value.data, h.value.data + h.value.len);
         }
         return true;
@@ -72,11 +116,27 @@ void forget_request_head(
     }
 }
 
+void forget_reply(ngx_http_upstream_t *u, u_char *from) noexcept {
+    ngx::for_each_header(u->headers_in.headers, [](ngx_table_elt_t &h) {
+        zero(h.key.data, h.key.data + h.key.len);
+        zero(h.lowcase_key, h.lowcase_key + h.key.len);
+        zero(h.value.data, h.value.data + h.value.len);
+        return true;
+    });
+    auto &line = u->headers_in.status_line;
+    zero(line.data, line.data + line.len);
+    zero(from, u->buffer.end);
+}
+
+void forget_decrypted(SSL_CTX *ctx) noexcept {
+    SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 void forget_decrypted_requests(ngx_conf_t *cf) noexcept {
     auto *sscf = static_cast<ngx_http_ssl_srv_conf_t *>(
         ngx_http_conf_get_module_srv_conf(cf, ngx_http_ssl_module));
     if (sscf->ssl.ctx != nullptr) {
-        SSL_CTX_set_options(sscf->ssl.ctx, SSL_OP_CLEANSE_PLAINTEXT);
+        forget_decrypted(sscf->ssl.ctx);
     }
 }
 

@@ -10,13 +10,21 @@ namespace keystile {
 // Zeroes the head of a request that is over: the values of its credential
 // headers, and for HTTP/1.x everything that nginx has read of it, partial
 // copies of lines in outgrown buffers included. What of a next request is
-// there already is kept.
+// there already is kept. `pool` is the request's: nginx takes r->pool away
+// before the cleanups of the pool run.
 void forget_request_head(
-    ngx_http_request_t *r,
+    ngx_http_request_t *r, const ngx_pool_t *pool,
     std::span<const std::string_view> key_headers) noexcept;
 
-// Makes OpenSSL zero what it has decrypted once nginx has read it, on the
-// listeners of the server that is being merged.
+// Zeroes what a provider's reply has left in the worker, which may repeat the
+// credential: the buffer that it is read into, from `from` on, and the copies
+// of its status line and headers.
+void forget_reply(ngx_http_upstream_t *u, u_char *from) noexcept;
+
+// Makes OpenSSL zero what it has decrypted once nginx has read it.
+void forget_decrypted(SSL_CTX *ctx) noexcept;
+
+// The same, on the listeners of the server that is being merged.
 void forget_decrypted_requests(ngx_conf_t *cf) noexcept;
 
 // Makes sure that what is left of a request in the TLS buffer of an upstream

@@ -7,17 +7,26 @@
 
 namespace keystile {
 
-// Chunked framing (RFC 9112 section 7.1) for what nginx has unframed. Part of
-// an exchange.
+// Chunked framing (RFC 9112 section 7.1) of what goes to the provider, put on
+// when it is sent: the body that nginx holds stays as it is. Follows
+// ngx_http_proxy_body_output_filter(). Part of an exchange.
 struct Upload {
-    bool chunked = false;    // set before the body is read
-    bool streaming = false;  // the body goes up as it comes, chunked or not
+    bool chunked = false;                 // set by create_request()
+    const ngx_buf_t *head_end = nullptr;  // the buffer before the body
+
+    // Of the present try.
+    bool head_passed = false;
     bool started = false;
-    ngx_chain_t *free = nullptr;  // buffers of size lines
+    ngx_chain_t *free = nullptr;  // links with buffers of size lines
     ngx_chain_t *busy = nullptr;
+
+    // For another try of the same request.
+    void restart() noexcept;
 };
 
-// postconfiguration: puts the filter in front of nginx's, which saves a body.
-ngx_int_t install_upload_filter(ngx_conf_t *cf) noexcept;
+// ngx_chain_writer() with the framing: `in` is what there is to send of the
+// request, head first, or null to go on with what is there.
+ngx_int_t write_upload(ngx_http_request_t *r, Upload &upload,
+                       ngx_chain_t *in) noexcept;
 
 }  // namespace keystile

@@ -12,7 +12,8 @@ using namespace ngx::literals;
 // of a request that something else has answered.
 const Decision *decision_of(ngx_http_request_t *r) noexcept {
     const auto *conf = loc_conf(r);
-    if (conf->route == nullptr || r != r->main || r->header_sent) {
+    if (conf->route == nullptr || r != r->main || r->header_sent ||
+        r->connection->error) {
         auto *exchange = Exchange::find(r);
         return exchange == nullptr ? nullptr : exchange->decision();
     }

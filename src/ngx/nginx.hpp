@@ -136,7 +136,7 @@ bool for_each_header(ngx_list_t &list, Visit visit) noexcept {
     return true;
 }
 
-// Adds a header to a list; false when out of memory. Views must outlive the
+// Adds a header to a list; null when out of memory. Views must outlive the
 // request. `lowcase` must be the lower-case form of `name`.
 inline ngx_table_elt_t *add_header(ngx_list_t &list, std::string_view name,
                                    std::string_view lowcase,

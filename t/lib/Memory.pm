@@ -106,9 +106,11 @@ sub _scan ($self, $pid) {
 
 sub _hit ($pid, $line) {
     my ($what, $length, $offset, $at, $start, $end, $perms, $flags, $path)
-        = $line =~ /\Ahit (\S+) (\d+) (\d+) (\w+) (\w+)-(\w+) (\S+) \[(.*?)\] (.*)/
+        = $line =~ /\Ahit[ ](\S+)[ ](\d+)[ ](\d+)[ ](\w+)[ ]
+            (\w+)-(\w+)[ ](\S+)[ ]\[(.*?)\][ ](.*)/x
         or croak "memory_scan said: $line";
-    my ($secret, $encoding) = $what =~ /(.*):([a-zA-Z]+)\d?\z/;
+    my ($secret, $encoding)
+        = $what =~ /(.*):(base64|[a-zA-Z]+)\d?\z/;
     chomp $line;
     return {
         pid      => $pid,

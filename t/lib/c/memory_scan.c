@@ -13,12 +13,13 @@
  *     unreadable START-END PERMS [FLAGS] PATH
  *
  * and at the end `scanned BYTES`. Mappings above 4 GiB, which only sanitizers
- * make, and the kernel's own ([vsyscall]) are left out. Exits with 1, after a
- * line on standard error, if the process can't be looked at.
+ * make, and the kernel's own ([vsyscall]) are left out. Exits with 1 if the
+ * process can't be looked at, after saying why unless it is gone.
  */
 
 #define _GNU_SOURCE
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -58,7 +59,9 @@ static unsigned hash(const unsigned char *p) {
 }
 
 static void die(const char *what) {
-    perror(what);
+    if (errno != ENOENT && errno != ESRCH) {
+        perror(what);
+    }
     exit(1);
 }
 
