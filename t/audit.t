@@ -16,6 +16,7 @@ my $provider = Provider->new;
 my $nginx    = Nginx->new(log => join ' ', qw(
     decision=$keystile_decision client=$keystile_client
     key_header=$keystile_key_header credential=$keystile_credential
+    rule=$keystile_rule
     id=$keystile_request_id status=$status));
 $nginx->key_file('openai.key', $KEY);
 $nginx->client_file({clients => [
@@ -46,34 +47,34 @@ sub bearer ($who) { return [Authorization => "Bearer $KEYS{$who}"] }
 # What is sent; the fields of the line; what the error log gives as the reason.
 my @table = (
     ['a bearer', {headers => bearer('ci')},
-        'admitted ci authorization openai 200'],
+        'admitted ci authorization openai /v1/responses 200'],
     ['an API key', {headers => ['X-Api-Key' => $KEYS{ci}]},
-        'admitted ci x-api-key openai 200'],
+        'admitted ci x-api-key openai /v1/responses 200'],
     ['the second header', {headers =>
         [Authorization => "Bearer $KEYS{unknown}", 'x-api-key' => $KEYS{ci}]},
-        'admitted ci x-api-key openai 200'],
-    ['no key', {}, 'missing_api_key - - - 401', 'Missing API key'],
+        'admitted ci x-api-key openai /v1/responses 200'],
+    ['no key', {}, 'missing_api_key - - - /v1/responses 401', 'Missing API key'],
     ['an unknown key', {headers => bearer('unknown')},
-        'invalid_api_key - - - 401', 'invalid_api_key'],
+        'invalid_api_key - - - /v1/responses 401', 'invalid_api_key'],
     ['an expired key', {headers => bearer('old')},
-        'invalid_api_key - - - 401', 'expired'],
+        'invalid_api_key old - - /v1/responses 401', 'expired'],
     ['a disabled client', {headers => bearer('gone')},
-        'invalid_api_key - - - 401', 'invalid_api_key'],
+        'invalid_api_key gone - - /v1/responses 401', 'invalid_api_key'],
     ['another address', {headers => bearer('away')},
-        'address_not_allowed away - - 403', 'address'],
+        'address_not_allowed away - - /v1/responses 403', 'address'],
     ['a rule of the client', {headers => bearer('read')},
-        'client_not_allowed read - - 403', 'client_not_allowed'],
+        'client_not_allowed read - - /v1/responses 403', 'client_not_allowed'],
     ['a path', {headers => bearer('ci'), target => '/v1/files'},
-        'path_not_allowed - - - 403', 'path'],
+        'path_not_allowed - - - - 403', 'path'],
     ['a method', {headers => bearer('ci'), target => '/v1/models'},
-        'method_not_allowed - - - 405', 'method'],
+        'method_not_allowed - - - /v1/models 405', 'method'],
     ['a target', {headers => bearer('ci'), target => '/v1//responses'},
-        'bad_request_target - - - 400', 'bad_request_target'],
+        'bad_request_target - - - - 400', 'bad_request_target'],
     ['a key twice',
         {headers => [map { ('X-Api-Key' => $_) } @KEYS{qw(ci away)}]},
-        'duplicate_key_header - - - 400', 'duplicate_key_header'],
+        'duplicate_key_header - - - /v1/responses 400', 'duplicate_key_header'],
     ['a refused credential', {headers => bearer('ci'), refuse => 1},
-        'admitted ci authorization openai 503', undef],
+        'admitted ci authorization openai /v1/responses 503', undef],
 );
 
 for my $case (@table) {
@@ -89,13 +90,13 @@ for my $case (@table) {
         target  => $request->{target} // '/v1/responses',
         headers => [@{$request->{headers} // []}, 'X-Request-Id' => $id]);
     my $line   = ($nginx->access_log($logged + 1))[-1];
-    my ($decision, $client, $key_header, $credential, $status)
+    my ($decision, $client, $key_header, $credential, $rule, $status)
         = split ' ', $expected;
     # Which of its codes a 401 has is for t/admission.t to say.
     my $code = $status == 401 ? '\w+_api_key' : $decision;
     like $line, qr/\Adecision=$code[ ]client=$client[ ]
         key_header=$key_header[ ]credential=$credential[ ]
-        id=\Q$id\E[ ]status=$status\z/x, "$name: the line";
+        rule=\Q$rule\E[ ]id=\Q$id\E[ ]status=$status\z/x, "$name: the line";
     is $r->header('x-request-id'), $id, 'has the id that the client got'
         if $r->status != 400;
 

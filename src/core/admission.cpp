@@ -50,13 +50,19 @@ Result<const Rule *, Refusal> find_rule(const Policy &policy,
     return rule;
 }
 
-Result<Identity, Denial> check_client_key(const Policy &policy,
-                                          std::string_view key,
-                                          std::int64_t now,
-                                          Sha256 &sha256) noexcept {
+// Why a caller is not let in, and who it is where that is known.
+struct Rejected {
+    Denial denial;
+    std::string_view client;
+};
+
+Result<Identity, Rejected> check_client_key(const Policy &policy,
+                                            std::string_view key,
+                                            std::int64_t now,
+                                            Sha256 &sha256) noexcept {
     Sha256Digest digest;
     if (!sha256.digest(key, digest)) {
-        return Denial::invalid_key;
+        return Rejected{Denial::invalid_key, {}};
     }
 
     for (const ClientSet *set : policy.client_sets) {
@@ -65,14 +71,14 @@ Result<Identity, Denial> check_client_key(const Policy &policy,
             continue;
         }
         if (client->disabled) {
-            return Denial::invalid_key;
+            return Rejected{Denial::invalid_key, client->id};
         }
         if (client->expires && now >= *client->expires) {
-            return Denial::expired_key;
+            return Rejected{Denial::expired_key, client->id};
         }
         return Identity{.client = client, .set = set, .key_header = {}};
     }
-    return Denial::invalid_key;
+    return Rejected{Denial::invalid_key, {}};
 }
 
 bool is_placeholder(const Policy &policy, std::string_view key) noexcept {
@@ -80,24 +86,26 @@ bool is_placeholder(const Policy &policy, std::string_view key) noexcept {
                      key) != policy.placeholders.end();
 }
 
-Result<Identity, Denial> check_key(const Policy &policy, std::string_view key,
-                                   std::int64_t now, Sha256 &sha256) noexcept {
+Result<Identity, Rejected> check_key(const Policy &policy,
+                                     std::string_view key, std::int64_t now,
+                                     Sha256 &sha256) noexcept {
     if (policy.admit == Admit::clients) {
         return check_client_key(policy, key, now, sha256);
     }
     if (is_placeholder(policy, key)) {
         return Identity{};
     }
-    return Denial::invalid_key;
+    return Rejected{Denial::invalid_key, {}};
 }
 
 // The first header that carries a good key decides; if none does, the last
 // one that carries a key gives the error. One that is absent or carries no
 // key at all has no say.
-Result<Identity, Denial> find_key(const Policy &policy, const Inquiry &inquiry,
-                                  bool bearer_only, Sha256 &sha256) noexcept {
+Result<Identity, Rejected> find_key(const Policy &policy,
+                                    const Inquiry &inquiry, bool bearer_only,
+                                    Sha256 &sha256) noexcept {
     const auto &headers = inquiry.headers;
-    auto denial = Denial::missing_key;
+    Rejected rejected{Denial::missing_key, {}};
 
     for (std::size_t i = 0; i < headers.key_headers().size(); i++) {
         auto name = headers.key_headers()[i];
@@ -113,9 +121,9 @@ Result<Identity, Denial> find_key(const Policy &policy, const Inquiry &inquiry,
             identity->key_header = name;
             return identity;
         }
-        denial = identity.error();
+        rejected = identity.error();
     }
-    return denial;
+    return rejected;
 }
 
 // Whether the request carries a credential that is not one of the
@@ -132,14 +140,15 @@ bool has_foreign_credential(const Policy &policy,
     return headers.credentials_seen() > expected;
 }
 
-Result<Identity, Denial> identify(const Policy &policy, const Inquiry &inquiry,
-                                  const Rule &rule, Sha256 &sha256) noexcept {
+Result<Identity, Rejected> identify(const Policy &policy,
+                                    const Inquiry &inquiry, const Rule &rule,
+                                    Sha256 &sha256) noexcept {
     if (inquiry.headers.has_doubled_key_header()) {
-        return Denial::duplicate_key_header;
+        return Rejected{Denial::duplicate_key_header, {}};
     }
     if (policy.admit != Admit::clients && policy.reject_foreign &&
         has_foreign_credential(policy, inquiry.headers)) {
-        return Denial::foreign_credential;
+        return Rejected{Denial::foreign_credential, {}};
     }
     if (policy.admit == Admit::any) {
         return Identity{};
@@ -213,16 +222,19 @@ Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
     }
 
     auto identity = known != nullptr && holds_here(policy, **rule, *known)
-                        ? Result<Identity, Denial>{*known}
+                        ? Result<Identity, Rejected>{*known}
                         : identify(policy, inquiry, **rule, sha256);
     if (!identity) {
-        auto refusal = refuse(identity.error());
+        auto refusal = refuse(identity.error().denial);
+        refusal.client = identity.error().client;
         refusal.bearer_only = (*rule)->bearer_only;
+        refusal.pattern = (*rule)->path;
         return refusal;
     }
     if (auto denial = check_client(*identity, inquiry, *target, websocket)) {
         auto refusal = refuse(*denial);
         refusal.client = identity->client->id;
+        refusal.pattern = (*rule)->path;
         return refusal;
     }
 

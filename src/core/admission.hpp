@@ -61,7 +61,7 @@ struct Refusal {
     Denial denial;
     std::string_view pattern;  // of the path, where a rule knows it
     std::optional<TargetFault> fault;
-    std::string_view client;   // id, where it got that far
+    std::string_view client;   // id, where it is known
     bool bearer_only = false;  // no header but Authorization was looked at
 };
 

@@ -70,6 +70,16 @@ ngx_int_t get_credential(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         v, sent ? ngx::view(exchange->credential->name) : std::string_view{});
 }
 
+ngx_int_t get_rule(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                   uintptr_t) noexcept {
+    const auto *decision = decision_of(r);
+    if (decision == nullptr) {
+        return give(v, {});
+    }
+    return give(
+        v, *decision ? (*decision)->rule().path : decision->error().pattern);
+}
+
 ngx_int_t get_request_id(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                          uintptr_t) noexcept {
     auto *exchange = Exchange::find(r);
@@ -86,6 +96,7 @@ constinit Variable variables[] = {
     {"keystile_client"_ngx, get_client},
     {"keystile_decision"_ngx, get_decision},
     {"keystile_key_header"_ngx, get_key_header},
+    {"keystile_rule"_ngx, get_rule},
     {"keystile_credential"_ngx, get_credential},
     {"keystile_request_id"_ngx, get_request_id},
 };

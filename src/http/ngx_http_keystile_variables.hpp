@@ -1,4 +1,4 @@
-// $keystile_client, $keystile_decision, $keystile_key_header,
+// $keystile_client, $keystile_decision, $keystile_key_header, $keystile_rule,
 // $keystile_credential and $keystile_request_id. None ever holds a secret.
 
 #pragma once
