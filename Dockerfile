@@ -1,12 +1,12 @@
 # nginx with keystile.
 #
 #   docker build -t keystile .
-#   docker run -p 127.0.0.1:8080:8080 keystile ...
+#   docker run -p 127.0.0.1:8080:8080 -v ./conf.d:/etc/nginx/conf.d:ro \
+#       -v ./keys:/etc/keystile:ro keystile
 #
-# The configuration belongs at /etc/nginx/conf.d/*.conf, where the module is
-# loaded already. The master is root, since it reads the keys; the workers are
-# www-data. A key is a file, never a variable of the environment: mount it with
-# owner root and mode 0400.
+# nginx loads the module and reads conf.d/*.conf in its http block. The master
+# is root, since it reads the keys; the workers are www-data. A key is a file
+# of root's with mode 0400, never a variable of the environment.
 
 ARG BASE=debian:bookworm-slim
 
