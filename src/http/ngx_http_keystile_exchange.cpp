@@ -10,8 +10,9 @@ namespace {
 // that one is taken from the request line and fails the check of its form.
 std::string_view raw_target(ngx_http_request_t *r) noexcept {
     auto line = ngx::view(r->request_line);
-    if (line.size() > r->method_name.len) {
-        line.remove_prefix(r->method_name.len);
+    auto method_end = line.find(' ');  // r->method_name may have changed since
+    if (method_end != std::string_view::npos) {
+        line.remove_prefix(method_end);
         while (!line.empty() && line.front() == ' ') {
             line.remove_prefix(1);
         }

@@ -230,9 +230,14 @@ ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
 
 void abort_request(ngx_http_request_t *) noexcept {}
 
+// Called before nginx makes an error page of a failure.
 void finalize_request(ngx_http_request_t *r, ngx_int_t) noexcept {
-    if (!r->upstream->header_sent) {
-        Exchange::find(r)->attempt.relaying = false;  // it never came to that
+    if (r->upstream->header_sent) {
+        return;
+    }
+    Exchange::find(r)->attempt.relaying = false;  // it never came to that
+    if (r->request_body_no_buffering) {
+        r->error_page = 1;  // none: parts of the body are gone already
     }
 }
 
