@@ -36,7 +36,8 @@ for my $start (sort keys %STARTS) {
 CONF
 }
 
-my $nginx = Nginx->new;
+# nginx calls a socket that is not there critical.
+my $nginx = Nginx->new->tolerate(qr{\[crit\].* connect\(\) to unix:});
 $nginx->key_file('openai.key', $KEY);
 $nginx->client_file({clients => [{id => 'ci', keys => [$CLIENT]}]});
 $nginx->start(<<'CONF' . "$locations }",
@@ -81,13 +82,19 @@ $nginx->start(<<'CONF' . "$locations }",
             error_page    408 = @proxied;
             keystile_pass http://%%FIRST%%;
         }
+        location /slow/unbuffered/ {
+            client_body_timeout 100ms;
+            keystile_request_buffering off;
+            error_page    408 = @proxied;
+            keystile_pass http://%%FIRST%%;
+        }
 
         location /method/ {
             error_page    502 /again/;
             keystile_pass http://%%CLOSED%%;
         }
         location /method/get/ {
-            error_page    502 /again/get/;
+            error_page    502 = /again/get/;
             keystile_pass http://%%CLOSED%%;
         }
         location /again/ { keystile_pass http://%%PROVIDER%%; }
@@ -231,6 +238,14 @@ subtest 'a body that stops to arrive' => sub {
             is scalar @{$first->requests}, 0, 'nor does the first';
             is $wire->await_end, 'eof', 'the connection ends';
         }
+    }
+    for my $name (sort keys %PARTS) {
+        my ($framing, $part) = @{$PARTS{$name}};
+        my $wire = upload('/slow/unbuffered/a', $framing, $part);
+        $first->hold;
+        is_unsent($wire->response, "unbuffered, $name of it", 408,
+            'request_timeout');
+        ok !$first->next_head->complete, 'and the first had but a part';
     }
 };
 

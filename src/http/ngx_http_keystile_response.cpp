@@ -231,13 +231,20 @@ ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
 void abort_request(ngx_http_request_t *) noexcept {}
 
 // Called before nginx makes an error page of a failure.
-void finalize_request(ngx_http_request_t *r, ngx_int_t) noexcept {
+void finalize_request(ngx_http_request_t *r, ngx_int_t rc) noexcept {
     if (r->upstream->header_sent) {
         return;
     }
     Exchange::find(r)->attempt.relaying = false;  // it never came to that
-    if (r->request_body_no_buffering) {
-        r->error_page = 1;  // none: parts of the body are gone already
+    if (!r->request_body_no_buffering) {
+        return;
+    }
+    r->error_page = 1;  // none: parts of the body are gone already
+    if (rc == NGX_HTTP_REQUEST_TIME_OUT) {
+        // The rest of the body did not come. nginx will close the connection
+        // without a word, so the word is said here.
+        r->keepalive = 0;
+        ngx_http_special_response_handler(r, rc);
     }
 }
 
