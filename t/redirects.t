@@ -184,7 +184,8 @@ sub is_framed_once ($request, $body) {
 }
 
 my %PARTS = (
-    'a chunk of two' => [\@CHUNKED, "5\r\nhello\r\n", "5\r\nworld\r\n0\r\n\r\n"],
+    'a chunk of two' => [\@CHUNKED, "5\r\nhello\r\n",
+        "5\r\nworld\r\n0\r\n\r\n"],
     'half a chunk'   => [\@CHUNKED, "a\r\nhello", "world\r\n0\r\n\r\n"],
     'half a length'  => [['Content-Length' => 10], 'hello', 'world'],
     'nothing'        => [\@CHUNKED, '', "5\r\nhello\r\n0\r\n\r\n"],
@@ -239,13 +240,22 @@ subtest 'a body that stops to arrive' => sub {
             is $wire->await_end, 'eof', 'the connection ends';
         }
     }
+};
+
+subtest 'a body that stops to arrive, after a part went up' => sub {
     for my $name (sort keys %PARTS) {
         my ($framing, $part) = @{$PARTS{$name}};
         my $wire = upload('/slow/unbuffered/a', $framing, $part);
         $first->hold;
-        is_unsent($wire->response, "unbuffered, $name of it", 408,
-            'request_timeout');
-        ok !$first->next_head->complete, 'and the first had but a part';
+        my $request = $first->next_head;
+        is $wire->await_end, 'eof', "$name of it: the connection ends";
+        like $wire->received, qr/\A(?:HTTP\/1\.1 408 .*)?\z/s,
+            'as that of one who is late';
+        like $request->connection->await_end, qr/eof|reset/,
+            'so does the one to the provider';
+        ok !$request->complete, 'who has but a part';
+        is join('', map { @{$_->streams} } $provider, $plain), '',
+            'and no other is asked';
     }
 };
 

@@ -80,7 +80,11 @@ $nginx->start(<<'CONF' . $locations . '}',
 
     server {
         listen 127.0.0.1:%%PORT%%;
-        location /host/  { keystile_pass https://localhost:%%GOOD_PORT%%; }
+        # Of the addresses of localhost, the provider has one.
+        location /host/ {
+            keystile_next_upstream error;
+            keystile_pass https://localhost:%%GOOD_PORT%%;
+        }
         location /group/ { keystile_pass https://tls; }
         location /unnamed/ {
             keystile_ssl_name api.example.net;

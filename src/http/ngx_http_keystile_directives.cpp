@@ -46,33 +46,6 @@ ngx_array_t *own_array(ngx_conf_t *cf, ngx_array_t *&slot,
     return slot;
 }
 
-// Whether a value holds a variable of a credential header or a cookie.
-bool holds_credential_variable(std::string_view value) noexcept {
-    constexpr std::string_view kHeader = "http_";
-    constexpr std::string_view kCookie = "cookie_";
-
-    for (auto at = value.find('$'); at != std::string_view::npos;
-         at = value.find('$', at + 1)) {
-        auto name = value.substr(at + 1);
-        name = name.substr(name.starts_with('{') ? 1 : 0);
-        auto end = std::find_if_not(name.begin(), name.end(), [](char c) {
-            return is_alpha(c) || is_digit(c) || c == '_';
-        });
-        name = name.substr(0, static_cast<std::size_t>(end - name.begin()));
-        if (name.starts_with(kCookie)) {
-            return true;
-        }
-        if (name.starts_with(kHeader)) {
-            name.remove_prefix(kHeader.size());
-            if (is_credential_header(name) ||
-                equals_ignoring_case(name, "cookie")) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 // Splits "https://host:port/base"; false when it is neither http nor https.
 bool split_url(Destination &to) noexcept {
     auto url = ngx::view(to.url);
@@ -105,6 +78,13 @@ ngx_int_t take_base(Destination &to) noexcept {
     }
     auto target = parse_request_target(base);
     return target && !target->has_query ? NGX_OK : NGX_ERROR;
+}
+
+// Makes `handler` the one of the location; false where it has another.
+bool take_location(ngx_conf_t *cf, ngx_http_handler_pt handler) noexcept {
+    auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
+        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
+    return std::exchange(clcf->handler, handler) == nullptr;
 }
 
 }  // namespace
@@ -151,10 +131,10 @@ char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
 
     conf.destination = to;
     conf.handler = Handler::pass;
-    auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
-        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
-    clcf->handler = handle_pass;
-    return NGX_CONF_OK;
+    return take_location(cf, handle_pass)
+               ? NGX_CONF_OK
+               : ngx::conf_message(
+                     "is not for a location that another directive handles");
 }
 
 char *set_health(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
@@ -163,10 +143,10 @@ char *set_health(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         return ngx::conf_message("is duplicate");
     }
     conf.handler = Handler::health;
-    auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
-        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
-    clcf->handler = handle_health;
-    return NGX_CONF_OK;
+    return take_location(cf, handle_health)
+               ? NGX_CONF_OK
+               : ngx::conf_message(
+                     "is not for a location that another directive handles");
 }
 
 char *set_allow(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
@@ -269,11 +249,6 @@ char *set_set_header(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
                       "variables are not allowed for \"Host\": where a "
                       "credential goes must not depend on the request");
     }
-    if (holds_credential_variable(value)) {
-        return refuse(cf, words[2],
-                      "it would send on what a client sent as a credential");
-    }
-
     auto *headers = own_array(cf, conf.set_headers, sizeof(SetHeader));
     auto *header = headers == nullptr
                        ? nullptr

@@ -231,6 +231,41 @@ ngx_int_t check_binding(ngx_conf_t *cf, const LocConf &conf,
     return NGX_ERROR;
 }
 
+// Whether a value holds a variable of a credential header or a cookie. nginx
+// takes names of variables in any case.
+bool holds_credential_variable(
+    std::string_view value,
+    std::span<const std::string_view> key_headers) noexcept {
+    constexpr std::string_view kHeader = "http_";
+    constexpr std::string_view kCookie = "cookie_";
+
+    for (auto at = value.find('$'); at != std::string_view::npos;
+         at = value.find('$', at + 1)) {
+        auto name = value.substr(at + 1);
+        name = name.substr(name.starts_with('{') ? 1 : 0);
+        auto end = std::find_if_not(name.begin(), name.end(), [](char c) {
+            return is_alpha(c) || is_digit(c) || c == '_';
+        });
+        name = name.substr(0, static_cast<std::size_t>(end - name.begin()));
+        if (has_header_prefix(name, kCookie)) {
+            return true;
+        }
+        if (has_header_prefix(name, kHeader)) {
+            name.remove_prefix(kHeader.size());
+            if (is_credential_header(name) ||
+                equals_ignoring_case(name, "cookie")) {
+                return true;
+            }
+            for (auto key_header : key_headers) {
+                if (same_header_name(key_header, name)) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
 ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
                               Route &route) noexcept {
     auto headers = ngx::elements<SetHeader>(conf.set_headers);
@@ -238,6 +273,13 @@ ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
 
     for (std::size_t i = 0; i < names.size(); i++) {
         names[i] = headers[i].name;
+        if (holds_credential_variable(ngx::view(headers[i].value.value),
+                                      route.head.key_headers)) {
+            return fail(cf, conf,
+                        "\"keystile_set_header\" would send on what a client "
+                        "sent as a credential: ",
+                        headers[i].value.value);
+        }
         if (same_header_name(names[i], ngx::view(route.credential->header))) {
             return fail(cf, conf,
                         "\"keystile_set_header\" would set the header of "
@@ -312,6 +354,9 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
                     "\"keystile_allow\" is missing: every request "
                     "would be refused");
     }
+    // All directives have been read by now, so this list is complete.
+    route->head.key_headers =
+        ngx::elements<std::string_view>(&main_conf(cf)->key_headers);
     if (resolve_key_headers(cf, conf, *route) != NGX_OK ||
         resolve_admit(cf, conf, route->policy) != NGX_OK ||
         check_rules(cf, conf, route->policy) != NGX_OK ||
@@ -322,9 +367,6 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
         return NGX_ERROR;
     }
 
-    // All directives have been read by now, so this list is complete.
-    route->head.key_headers =
-        ngx::elements<std::string_view>(&main_conf(cf)->key_headers);
     route->head.credential_header = ngx::view(route->credential->header);
     route->host = host_header(conf);
     route->base = ngx::view(conf.destination->base);
