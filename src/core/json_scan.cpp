@@ -1,0 +1,320 @@
+#include "json_scan.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "ascii.hpp"
+
+namespace keystile {
+namespace {
+
+bool is_json_space(char c) noexcept {
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+bool ends_scalar(char c) noexcept {
+    return c == ',' || c == '}' || c == ']' || is_json_space(c);
+}
+
+}  // namespace
+
+const JsonMember *JsonShape::find(std::string_view name) const noexcept {
+    if ((sizes_ >> name.size() % 64 & 1) == 0) {
+        return nullptr;
+    }
+    for (const auto &member : members_) {
+        // Most differ in their first byte: no call for that.
+        if (member.name.size() == name.size() &&
+            (name.empty() ||
+             (member.name.front() == name.front() && member.name == name))) {
+            return &member;
+        }
+    }
+    return nullptr;
+}
+
+void JsonScan::start() noexcept {
+    member_ = nullptr;
+    level_ = 0;
+    state_ = State::value;
+    listed_ = false;
+}
+
+std::optional<JsonValue> JsonScan::next(std::string_view &piece) noexcept {
+    while (!piece.empty()) {
+        if (step(piece)) {
+            return found();
+        }
+    }
+    return std::nullopt;
+}
+
+// Reads one thing, or what there is of it. True if a wanted value is there.
+bool JsonScan::step(std::string_view &piece) noexcept {
+    switch (state_) {
+    case State::unwanted:
+        if (skip_.take(piece)) {
+            end_value();
+            take_comma(piece);
+        }
+        return false;
+    case State::whole_name:
+        if (auto name = JsonText::take_whole(piece)) {
+            end_name(*name);
+            take_colon(piece);
+            return false;
+        }
+        text_.start();
+        state_ = State::name;
+        [[fallthrough]];
+    case State::name:
+        read_name(piece);
+        return false;
+    case State::text:
+        return read_text(piece);
+    case State::number:
+        return read_number(piece);
+    case State::literal:
+        return read_literal(piece);
+    case State::unwanted_scalar:
+        skip_scalar(piece);
+        return false;
+    case State::followed:
+    case State::malformed:
+        piece = {};
+        return false;
+    default:
+        char c = piece.front();
+        piece.remove_prefix(1);
+        return !is_json_space(c) && mark(c);
+    }
+}
+
+// A byte between names and values.
+bool JsonScan::mark(char c) noexcept {
+    switch (state_) {
+    case State::value:
+        return begin_value(c);
+    case State::first_element:
+        if (c != ']') {
+            return begin_value(c);
+        }
+        state_ = State::closed;
+        return false;
+    case State::first_name:
+        if (c == '}') {
+            leave_object();
+            return false;
+        }
+        [[fallthrough]];
+    case State::next_name:
+        begin_name(c);
+        return false;
+    case State::colon:
+        state_ = c == ':' ? State::value : State::malformed;
+        return false;
+    case State::after_value:
+        after_value(c);
+        return false;
+    default:
+        state_ = State::followed;
+        return false;
+    }
+}
+
+bool JsonScan::begin_value(char c) noexcept {
+    switch (c) {
+    case '{':
+        return begin_object();
+    case '[':
+        return begin_array();
+    case '"':
+        if (is_wanted()) {
+            text_.start();
+            state_ = State::text;
+        } else {
+            skip_.start_string();
+            state_ = State::unwanted;
+        }
+        return false;
+    default:
+        begin_scalar(c);
+        return false;
+    }
+}
+
+bool JsonScan::begin_object() noexcept {
+    const auto *inside = member_ != nullptr ? member_->inside : nullptr;
+    const auto *shape = level_ == 0 ? root_ : inside;
+    kind_ = JsonKind::object;
+    if (shape != nullptr && level_ < path_.size()) {
+        path_[level_] = shape;
+        level_++;
+        state_ = State::first_name;
+    } else {
+        skip_.start_container();
+        state_ = State::unwanted;
+    }
+    return is_wanted();
+}
+
+bool JsonScan::begin_array() noexcept {
+    kind_ = JsonKind::array;
+    if (level_ == 0 && !listed_) {
+        listed_ = true;
+        state_ = State::first_element;
+        return false;
+    }
+    skip_.start_container();
+    state_ = State::unwanted;
+    return is_wanted();
+}
+
+void JsonScan::begin_scalar(char c) noexcept {
+    state_ = is_wanted() ? State::literal : State::unwanted_scalar;
+    if (c == 't') {
+        literal_ = "rue";
+        kind_ = JsonKind::yes;
+    } else if (c == 'f') {
+        literal_ = "alse";
+        kind_ = JsonKind::no;
+    } else if (c == 'n') {
+        literal_ = "ull";
+        kind_ = JsonKind::null;
+    } else if (is_digit(c) || c == '-') {
+        state_ = is_wanted() ? State::number : State::unwanted_scalar;
+        kind_ = JsonKind::count;
+        count_ = 0;
+        add_to_number(c);
+    } else {
+        state_ = State::malformed;
+    }
+}
+
+void JsonScan::begin_name(char c) noexcept {
+    state_ = c == '"' ? State::whole_name : State::malformed;
+}
+
+void JsonScan::after_value(char c) noexcept {
+    bool in_object = level_ > 0;
+    if (c == ',') {
+        state_ = in_object ? State::next_name : State::value;
+    } else if (c == '}' && in_object) {
+        leave_object();
+    } else if (c == ']' && !in_object) {
+        state_ = State::closed;
+    } else {
+        state_ = State::malformed;
+    }
+}
+
+void JsonScan::end_name(std::string_view name) noexcept {
+    member_ = path_[level_ - 1U]->find(name);
+    state_ = State::colon;
+}
+
+void JsonScan::read_name(std::string_view &piece) noexcept {
+    auto is = text_.take(piece);
+    if (is == JsonText::State::closed) {
+        end_name(text_.text());
+        member_ = text_.is_whole() ? member_ : nullptr;
+    } else if (is == JsonText::State::malformed) {
+        state_ = State::malformed;
+    }
+}
+
+bool JsonScan::read_text(std::string_view &piece) noexcept {
+    auto is = text_.take(piece);
+    if (is == JsonText::State::malformed) {
+        state_ = State::malformed;
+    }
+    kind_ = text_.is_whole() ? JsonKind::text : JsonKind::long_text;
+    return is == JsonText::State::closed && end_value();
+}
+
+// A number ends only where something else begins.
+bool JsonScan::read_number(std::string_view &piece) noexcept {
+    for (; !piece.empty() && state_ == State::number; piece.remove_prefix(1)) {
+        char c = piece.front();
+        if (ends_scalar(c)) {
+            return end_value();
+        }
+        add_to_number(c);
+    }
+    return false;
+}
+
+void JsonScan::add_to_number(char c) noexcept {
+    constexpr auto max = std::numeric_limits<std::uint64_t>::max();
+    constexpr std::string_view others = "+-.eE";
+    auto digit = static_cast<std::uint64_t>(c - '0');
+    if (!is_digit(c) && others.find(c) == std::string_view::npos) {
+        state_ = State::malformed;
+    }
+    if (!is_digit(c) || count_ > (max - digit) / 10) {
+        kind_ = JsonKind::number;
+    }
+    if (kind_ == JsonKind::count) {
+        count_ = count_ * 10 + digit;
+    }
+}
+
+bool JsonScan::read_literal(std::string_view &piece) noexcept {
+    while (!piece.empty() && !literal_.empty()) {
+        if (piece.front() != literal_.front()) {
+            state_ = State::malformed;
+            return false;
+        }
+        piece.remove_prefix(1);
+        literal_.remove_prefix(1);
+    }
+    return literal_.empty() && end_value();
+}
+
+void JsonScan::skip_scalar(std::string_view &piece) noexcept {
+    const auto *end = std::find_if(piece.begin(), piece.end(), ends_scalar);
+    piece.remove_prefix(static_cast<std::size_t>(end - piece.begin()));
+    if (!piece.empty()) {
+        end_value();
+        take_comma(piece);
+    }
+}
+
+// What most often comes next, without another step: a colon, and a comma with
+// the name after it.
+void JsonScan::take_colon(std::string_view &piece) noexcept {
+    if (piece.starts_with(':')) {
+        piece.remove_prefix(1);
+        state_ = State::value;
+    }
+}
+
+void JsonScan::take_comma(std::string_view &piece) noexcept {
+    if (level_ > 0 && piece.starts_with(",\"")) {
+        piece.remove_prefix(2);
+        state_ = State::whole_name;
+    }
+}
+
+void JsonScan::leave_object() noexcept {
+    level_--;
+    member_ = nullptr;
+    end_value();
+}
+
+bool JsonScan::end_value() noexcept {
+    state_ = level_ > 0 || listed_ ? State::after_value : State::closed;
+    return true;
+}
+
+bool JsonScan::is_wanted() const noexcept {
+    return member_ != nullptr && member_->field != 0;
+}
+
+JsonValue JsonScan::found() const noexcept {
+    bool is_text = kind_ == JsonKind::text || kind_ == JsonKind::long_text;
+    return {member_->field, kind_, kind_ == JsonKind::count ? count_ : 0,
+            is_text ? text_.text() : std::string_view{}};
+}
+
+}  // namespace keystile

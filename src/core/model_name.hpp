@@ -1,0 +1,38 @@
+// The name of a model as a request or a reply writes it.
+
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace keystile {
+
+class ModelName {
+public:
+    static constexpr std::size_t kRoom = 64;
+
+    // False, and the name is empty, if this is none: empty, longer than
+    // kRoom, or with a control byte in it. It may hold anything else, quotes
+    // too: whoever writes it somewhere escapes it.
+    bool set(std::string_view name) noexcept {
+        bool is_name = !name.empty() && name.size() <= kRoom &&
+                       std::none_of(name.begin(), name.end(), [](char c) {
+                           auto byte = static_cast<unsigned char>(c);
+                           return byte < 0x20 || byte == 0x7F;
+                       });
+        size_ = is_name ? static_cast<std::uint8_t>(name.size()) : 0;
+        std::copy_n(name.begin(), size_, bytes_.begin());
+        return is_name;
+    }
+
+    std::string_view view() const noexcept { return {bytes_.data(), size_}; }
+
+private:
+    std::array<char, kRoom> bytes_{};
+    std::uint8_t size_ = 0;
+};
+
+}  // namespace keystile

@@ -1,0 +1,65 @@
+#include "socket_usage.hpp"
+
+namespace keystile {
+
+std::optional<TurnRequest> SocketUsage::from_client(
+    std::string_view &piece) noexcept {
+    std::array<char, kRoom> room;
+    while (auto part = client_.next(piece, room)) {
+        if (part->kind == FramePart::Kind::text) {
+            request_.take(part->text);
+        } else if (part->kind == FramePart::Kind::end_of_text) {
+            auto request = request_.end_text();
+            if (request.creates) {
+                ask(request);
+                return request;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Usage> SocketUsage::from_provider(
+    std::string_view &piece) noexcept {
+    std::array<char, kRoom> room;
+    while (auto part = provider_.next(piece, room)) {
+        if (part->kind == FramePart::Kind::text) {
+            scan_.take(part->text);
+        } else if (part->kind == FramePart::Kind::end_of_text &&
+                   scan_.end_text()) {
+            if (auto usage = answer()) {
+                return usage;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+Usage SocketUsage::unfinished() const noexcept {
+    auto usage = scan_.usage();
+    usage.prewarm = (prewarms_ & 1) != 0;
+    return usage;
+}
+
+void SocketUsage::ask(const TurnRequest &request) noexcept {
+    if (request.prewarm && waiting_ < 64) {
+        prewarms_ |= std::uint64_t{1} << waiting_;
+    }
+    waiting_++;
+}
+
+// None if it had ended before.
+std::optional<Usage> SocketUsage::answer() noexcept {
+    auto usage = unfinished();
+    auto id = scan_.answer_id();
+    scan_.start_answer();
+    if (id != 0 && id == answered_) {
+        return std::nullopt;
+    }
+    answered_ = id;
+    prewarms_ >>= 1;
+    waiting_ -= waiting_ > 0 ? 1 : 0;
+    return usage;
+}
+
+}  // namespace keystile

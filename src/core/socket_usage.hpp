@@ -1,0 +1,62 @@
+// What the turns on a WebSocket cost: the Responses interface of OpenAI, as
+// Codex speaks it. Both directions are followed as they pass.
+//
+// A provider answers one response.create after another, in their order: the
+// oldest that is not answered is the one that the next answer is for. An
+// answer that ends twice, by an error and then as failed, is one.
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "turn_request.hpp"
+#include "usage_scan.hpp"
+#include "websocket_frames.hpp"
+
+namespace keystile {
+
+class SocketUsage {
+public:
+    // Bytes from the client. Removes from `piece` what was read, and returns
+    // the first response.create that ended in it; none when all was read.
+    std::optional<TurnRequest> from_client(std::string_view &piece) noexcept;
+
+    // Bytes from the provider. Removes from `piece` what was read, and
+    // returns the usage of the first turn that ended in it, by its last event
+    // or by an error; none when all was read.
+    std::optional<Usage> from_provider(std::string_view &piece) noexcept;
+
+    // Turns that were asked for and have not ended.
+    std::size_t waiting() const noexcept { return waiting_; }
+
+    // Of the oldest of them, as far as it was seen; for when the socket
+    // closes.
+    Usage unfinished() const noexcept;
+
+    // The frames of each direction: whether they are broken, and where a
+    // frame may be put in.
+    const WebSocketFrames &client() const noexcept { return client_; }
+    const WebSocketFrames &provider() const noexcept { return provider_; }
+
+private:
+    // Bytes that are unmasked at once.
+    static constexpr std::size_t kRoom = 1024;
+
+    void ask(const TurnRequest &request) noexcept;
+    std::optional<Usage> answer() noexcept;
+
+    WebSocketFrames client_;
+    WebSocketFrames provider_;
+    TurnRequestReader request_;
+    UsageScan scan_;
+    std::uint64_t answered_ = 0;  // UsageScan::answer_id() of the last answer
+    std::size_t waiting_ = 0;
+    std::uint64_t prewarms_ = 0;  // a bit for each that waits, the oldest
+                                  // lowest; after 64, all count as turns
+};
+
+}  // namespace keystile

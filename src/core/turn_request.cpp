@@ -1,0 +1,74 @@
+#include "turn_request.hpp"
+
+#include <array>
+
+namespace keystile {
+namespace {
+
+enum Field : std::uint8_t { kNone, kType, kModel, kGenerate };
+
+constexpr std::array<JsonMember, 3> kMembers{{
+    {"type", kType},
+    {"model", kModel},
+    {"generate", kGenerate},
+}};
+
+constexpr JsonShape kShape{kMembers};
+
+}  // namespace
+
+TurnRequestReader::TurnRequestReader() noexcept : scan_{kShape} {}
+
+void TurnRequestReader::take(std::string_view piece) noexcept {
+    while (auto value = scan_.next(piece)) {
+        take_value(*value);
+    }
+}
+
+TurnRequest TurnRequestReader::end_text() noexcept {
+    auto request = request_;
+    request.prewarm = request.prewarm && !generates_;
+    if (!scan_.is_closed() || scan_.is_malformed()) {
+        request.naming = TurnRequest::Naming::unreadable;
+        request.model = {};
+    }
+    scan_.start();
+    request_ = {};
+    generates_ = false;
+    return request;
+}
+
+// Members may be doubled, and which of them counts differs between servers:
+// what costs more is believed.
+void TurnRequestReader::take_value(const JsonValue &value) noexcept {
+    switch (value.field) {
+    case kType:
+        request_.creates = request_.creates || value.text == "response.create";
+        break;
+    case kModel:
+        take_model(value);
+        break;
+    default:
+        if (value.kind == JsonKind::no) {
+            request_.prewarm = true;
+        } else {
+            generates_ = true;
+        }
+        break;
+    }
+}
+
+void TurnRequestReader::take_model(const JsonValue &value) noexcept {
+    using Naming = TurnRequest::Naming;
+
+    if (request_.naming != Naming::missing) {
+        request_.naming = Naming::doubled;
+        request_.model = {};
+        return;
+    }
+    bool is_name =
+        value.kind == JsonKind::text && request_.model.set(value.text);
+    request_.naming = is_name ? Naming::named : Naming::unreadable;
+}
+
+}  // namespace keystile

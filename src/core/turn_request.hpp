@@ -1,0 +1,51 @@
+// What a request asks of a model, out of its JSON as it passes: the body of
+// an HTTP request, or a message of a client on a socket.
+
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "json_scan.hpp"
+#include "model_name.hpp"
+
+namespace keystile {
+
+struct TurnRequest {
+    // Whoever has a rule for models refuses all but `named`.
+    enum class Naming : std::uint8_t {
+        missing,
+        named,
+        doubled,     // even if it is the same twice
+        unreadable,  // no text, or no name (ModelName), or no whole document
+    };
+
+    ModelName model;  // where it is named, else empty
+    Naming naming = Naming::missing;
+    bool creates = false;  // its type is "response.create"; on a socket
+    bool prewarm = false;  // "generate": false, and not both
+};
+
+class TurnRequestReader {
+public:
+    TurnRequestReader() noexcept;
+
+    // More of the text.
+    void take(std::string_view piece) noexcept;
+
+    // The text ended: what it asks. Begins another.
+    TurnRequest end_text() noexcept;
+
+    // The same before it ended; a name may still turn out to be doubled.
+    const TurnRequest &so_far() const noexcept { return request_; }
+
+private:
+    void take_value(const JsonValue &value) noexcept;
+    void take_model(const JsonValue &value) noexcept;
+
+    JsonScan scan_;
+    TurnRequest request_;
+    bool generates_ = false;  // some "generate" says anything but false
+};
+
+}  // namespace keystile

@@ -1,0 +1,228 @@
+#include "usage_scan.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace keystile {
+
+struct UsageScan::Members {
+    // input_tokens_details, prompt_tokens_details
+    static constexpr std::array<JsonMember, 2> kInputDetailMembers{{
+        {"cached_tokens", kCached},
+        {"cache_write_tokens", kCacheWritten},
+    }};
+    static constexpr JsonShape kInputDetails{kInputDetailMembers};
+
+    // output_tokens_details, completion_tokens_details
+    static constexpr std::array<JsonMember, 1> kOutputDetailMembers{{
+        {"reasoning_tokens", kReasoning},
+    }};
+    static constexpr JsonShape kOutputDetails{kOutputDetailMembers};
+
+    static constexpr std::array<JsonMember, 10> kUsageMembers{{
+        {"input_tokens", kInput},
+        {"output_tokens", kOutput},
+        {"prompt_tokens", kPrompt},
+        {"completion_tokens", kCompletion},
+        {"cache_read_input_tokens", kCacheRead},
+        {"cache_creation_input_tokens", kCacheCreated},
+        {"input_tokens_details", kNone, &kInputDetails},
+        {"prompt_tokens_details", kNone, &kInputDetails},
+        {"output_tokens_details", kNone, &kOutputDetails},
+        {"completion_tokens_details", kNone, &kOutputDetails},
+    }};
+    static constexpr JsonShape kUsage{kUsageMembers};
+
+    static constexpr std::array<JsonMember, 5> kGeminiMembers{{
+        {"promptTokenCount", kGeminiPrompt},
+        {"toolUsePromptTokenCount", kGeminiToolPrompt},
+        {"cachedContentTokenCount", kGeminiCached},
+        {"candidatesTokenCount", kGeminiOutput},
+        {"thoughtsTokenCount", kGeminiThoughts},
+    }};
+    static constexpr JsonShape kGemini{kGeminiMembers};
+
+    // What an event wraps: "response" of OpenAI's, and of Gemini's where it
+    // serves its own command line, "message" of Anthropic's.
+    static constexpr std::array<JsonMember, 5> kWrappedMembers{{
+        {"id", kId},
+        {"model", kModel},
+        {"modelVersion", kModel},
+        {"usage", kNone, &kUsage},
+        {"usageMetadata", kNone, &kGemini},
+    }};
+    static constexpr JsonShape kWrapped{kWrappedMembers};
+
+    static constexpr std::array<JsonMember, 9> kTextMembers{{
+        {"type", kType},
+        {"status", kStatus},
+        {"error", kError},
+        {"model", kModel},
+        {"modelVersion", kModel},
+        {"usage", kNone, &kUsage},
+        {"usageMetadata", kNone, &kGemini},
+        {"response", kNone, &kWrapped},
+        {"message", kNone, &kWrapped},
+    }};
+    static constexpr JsonShape kText{kTextMembers};
+};
+
+UsageScan::UsageScan() noexcept : scan_{Members::kText} {}
+
+void UsageScan::take(std::string_view piece) noexcept {
+    if (event_ == Event::unwanted || scan_.is_closed()) {
+        return;
+    }
+    while (auto value = scan_.next(piece)) {
+        take_value(*value);
+        if (event_ == Event::unwanted) {
+            return;
+        }
+    }
+    if (scan_.is_closed()) {
+        close_text();
+    }
+}
+
+bool UsageScan::end_text() noexcept {
+    bool ends_answer = ends_answer_;
+    scan_.start();
+    event_ = Event::other;
+    is_pending_ = false;
+    ends_answer_ = false;
+    return ends_answer;
+}
+
+// Of the many events only few tell anything: the others, which can be large,
+// are known by their type, their first member as a rule.
+UsageScan::Event UsageScan::event_of(std::string_view type) noexcept {
+    constexpr std::string_view responses = "response.";
+    if (type.starts_with(responses)) {
+        type.remove_prefix(responses.size());
+        bool is_last = type == "completed" || type == "incomplete";
+        return is_last             ? Event::last
+               : type == "failed"  ? Event::failed
+               : type == "created" ? Event::other
+                                   : Event::unwanted;
+    }
+    return type.starts_with("content_block_") ? Event::unwanted
+           : type == "message_delta"          ? Event::figures
+           : type == "message_stop"           ? Event::last
+           : type == "error"                  ? Event::error
+                                              : Event::other;
+}
+
+void UsageScan::take_value(const JsonValue &value) noexcept {
+    switch (value.field) {
+    case kType:
+        event_ = event_ == Event::error ? event_ : event_of(value.text);
+        break;
+    case kStatus:
+        is_pending_ = value.text == "queued" || value.text == "in_progress";
+        break;
+    case kModel:
+        if (value.kind == JsonKind::text) {
+            model_.set(value.text);
+        }
+        break;
+    case kError:
+        if (value.kind == JsonKind::object || value.kind == JsonKind::text) {
+            event_ = Event::error;
+        }
+        break;
+    case kId:
+        id_ = hash(value.text);
+        break;
+    default:
+        take_count(value);
+        break;
+    }
+}
+
+// FNV-1a; ids are chosen by the provider, to be different.
+std::uint64_t UsageScan::hash(std::string_view id) noexcept {
+    std::uint64_t hash = 0xCBF29CE484222325;
+    for (char c : id) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+    }
+    return hash;
+}
+
+// What is no count is as if it had not been there; null says nothing new.
+void UsageScan::take_count(const JsonValue &value) noexcept {
+    auto index = static_cast<unsigned>(value.field - kCounters);
+    if (value.kind == JsonKind::count) {
+        counts_[index] = value.count;
+        seen_ |= 1U << index;
+    } else if (value.kind != JsonKind::null) {
+        seen_ &= ~(1U << index);
+    }
+}
+
+// A document counts from where it closes: the blank line that ends an event
+// may never come, as clients leave at the last event.
+void UsageScan::close_text() noexcept {
+    // The last figures of a Messages stream, and the only ones of a chat.
+    bool has_last_figures =
+        (event_ == Event::figures && has(kOutput)) || has(kPrompt);
+    bool is_last = event_ == Event::last || event_ == Event::failed;
+    is_complete_ = is_complete_ || is_last || has_last_figures;
+    is_error_ = is_error_ || event_ == Event::failed || event_ == Event::error;
+    ends_answer_ = is_last || event_ == Event::error;
+}
+
+bool UsageScan::has(Field field) const noexcept {
+    return (seen_ >> (field - kCounters) & 1) != 0;
+}
+
+UsageScan::Count UsageScan::count(Field field) const noexcept {
+    auto index = static_cast<std::size_t>(field - kCounters);
+    return has(field) ? Count{counts_[index]} : std::nullopt;
+}
+
+// Of those that are there.
+UsageScan::Count UsageScan::sum(Count a, Count b) noexcept {
+    constexpr auto max = std::numeric_limits<std::uint64_t>::max();
+    if (!a || !b) {
+        return a ? a : b;
+    }
+    return *a > max - *b ? max : *a + *b;
+}
+
+Usage UsageScan::usage() const noexcept {
+    auto first = [this](Field a, Field b) {
+        return has(a) ? count(a) : count(b);
+    };
+
+    Usage all;
+    if (has(kGeminiPrompt)) {
+        all.input = sum(count(kGeminiPrompt), count(kGeminiToolPrompt));
+        all.output = sum(count(kGeminiOutput), count(kGeminiThoughts));
+        all.cached = count(kGeminiCached);
+        all.reasoning = count(kGeminiThoughts);
+    } else {
+        all.input = first(kInput, kPrompt);
+        if (all.input) {
+            all.input =
+                sum(all.input, sum(count(kCacheRead), count(kCacheCreated)));
+        }
+        all.output = first(kOutput, kCompletion);
+        all.cached = first(kCached, kCacheRead);
+        all.cache_written = first(kCacheWritten, kCacheCreated);
+        all.reasoning = count(kReasoning);
+    }
+    all.model = model_;
+    all.complete = is_complete_;
+    all.error = is_error_;
+    return all;
+}
+
+void UsageScan::start_answer() noexcept {
+    seen_ = 0;
+    id_ = 0;
+    model_ = {};
+    is_complete_ = false;
+    is_error_ = false;
+}
+
+}  // namespace keystile

@@ -1,0 +1,132 @@
+// What an answer of a model cost, out of the JSON that tells: of the OpenAI
+// Responses and Chat Completions, Anthropic Messages and Gemini interfaces.
+// Which of them it is shows by the names of the members.
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "json_scan.hpp"
+#include "model_name.hpp"
+
+namespace keystile {
+
+// In tokens, and the same whatever the provider: Anthropic's figures leave
+// the cached input out of the input, Gemini's the thoughts out of the output.
+// A sum that would be 2^64 or more is 2^64 - 1.
+struct Usage {
+    std::optional<std::uint64_t> input;          // all of it
+    std::optional<std::uint64_t> cached;         // of it, read from a cache
+    std::optional<std::uint64_t> cache_written;  // of it, put in a cache
+    std::optional<std::uint64_t> output;         // all of it
+    std::optional<std::uint64_t> reasoning;      // of it, not shown as answer
+    ModelName model;                             // as the provider calls it
+    bool complete = false;  // the provider said all that it has to say of it
+    bool error = false;     // it is an error, or ends in one: there may be
+                            // no usage
+    bool prewarm = false;   // asked for with "generate": false; never an HTTP
+                            // reply, only set by SocketUsage
+};
+
+// Reads the events of a stream, the messages of a socket or the body of a
+// reply: JSON texts, one after another. Figures of a later one replace those
+// of an earlier one, since providers repeat and correct them.
+class UsageScan {
+public:
+    UsageScan() noexcept;
+
+    // More of a text. Once its type is known to be of no interest, the rest
+    // of it is not looked at.
+    void take(std::string_view piece) noexcept;
+
+    // The text ended. True if it ends an answer: it is the last event of one,
+    // or an error.
+    bool end_text() noexcept;
+
+    // Whether the text so far is a whole document.
+    bool is_whole() const noexcept { return scan_.is_closed(); }
+
+    // Whether that document says that the answer is still being made.
+    bool is_pending() const noexcept { return is_pending_; }
+
+    // Whether the figures are of the kind that each part of an answer repeats,
+    // so that none of them shows that it is the last (Gemini).
+    bool repeats_figures() const noexcept { return has(kGeminiPrompt); }
+
+    // Tells the answers of a socket apart: of the id that the provider gave
+    // to this one, or 0.
+    std::uint64_t answer_id() const noexcept { return id_; }
+
+    // To be called where the transport shows that an answer is complete.
+    void set_complete() noexcept { is_complete_ = true; }
+
+    Usage usage() const noexcept;
+
+    // Forgets all figures; between two answers on a socket.
+    void start_answer() noexcept;
+
+private:
+    // As providers count. Those from kCounters on are numbers.
+    enum Field : std::uint8_t {
+        kNone,
+        kType,
+        kStatus,
+        kModel,
+        kError,
+        kId,
+        kCounters,
+        kInput = kCounters,  // Responses and Messages
+        kOutput,
+        kPrompt,  // Chat Completions
+        kCompletion,
+        kCached,        // OpenAI: part of the input
+        kCacheWritten,  // the same
+        kReasoning,     // OpenAI: part of the output
+        kCacheRead,     // Anthropic: beside the input
+        kCacheCreated,  // the same
+        kGeminiPrompt,
+        kGeminiToolPrompt,  // beside the prompt
+        kGeminiCached,      // part of the prompt
+        kGeminiOutput,
+        kGeminiThoughts,  // beside the output
+        kFields
+    };
+
+    enum class Event : std::uint8_t {
+        other,
+        unwanted,
+        figures,  // the last ones of an answer
+        last,
+        failed,  // the last, and an error
+        error,
+    };
+
+    using Count = std::optional<std::uint64_t>;
+    struct Members;  // the JSON shapes
+
+    static Event event_of(std::string_view type) noexcept;
+    static Count sum(Count a, Count b) noexcept;
+    static std::uint64_t hash(std::string_view id) noexcept;
+    void take_value(const JsonValue &value) noexcept;
+    void take_count(const JsonValue &value) noexcept;
+    void close_text() noexcept;
+    bool has(Field field) const noexcept;
+    Count count(Field field) const noexcept;
+
+    JsonScan scan_;
+    std::array<std::uint64_t, kFields - kCounters> counts_{};
+    std::uint32_t seen_ = 0;  // a bit for each of counts_
+    std::uint64_t id_ = 0;
+    ModelName model_;
+    Event event_ = Event::other;  // what the text is
+    bool is_pending_ = false;
+    bool is_complete_ = false;
+    bool is_error_ = false;
+    bool ends_answer_ = false;  // the text does
+};
+
+}  // namespace keystile

@@ -1,0 +1,101 @@
+// Any text: what is found in it does not depend on how it is cut, and what
+// another parser takes for JSON is read to its end, with the same numbers.
+
+#include "json_scan.hpp"
+
+#include <jansson.h>
+
+#include <string>
+
+#include "check.hpp"
+#include "pieces.hpp"
+
+namespace keystile {
+namespace {
+
+constexpr std::array<JsonMember, 2> kInnerMembers{{{"n", 3}, {"model", 4}}};
+constexpr JsonShape kInner{kInnerMembers};
+constexpr std::array<JsonMember, 3> kMembers{
+    {{"n", 1}, {"model", 2}, {"in", 5, &kInner}}};
+constexpr JsonShape kShape{kMembers};
+
+struct Found {
+    std::string values;
+    bool is_closed;
+    bool is_malformed;
+
+    bool operator==(const Found &) const = default;
+};
+
+Found find(std::string_view text, std::size_t longest) {
+    JsonScan scan{kShape};
+    std::string values;
+    in_pieces(text, longest, [&](std::string_view piece) {
+        while (auto value = scan.next(piece)) {
+            check(value->field >= 1 && value->field <= 5, "fields are ours");
+            check(value->text.size() <= JsonText::kRoom, "text is short");
+            values += std::to_string(value->field) + ":" +
+                      std::to_string(static_cast<int>(value->kind)) + ":" +
+                      std::to_string(value->count) + ":" +
+                      std::string{value->text} + ";";
+        }
+        check(piece.empty(), "all of a piece is read");
+    });
+    return {values, scan.is_closed(), scan.is_malformed()};
+}
+
+// What must be there of one object: the whole numbers, and the models.
+std::string expected(const json_t *object, int number, int model) {
+    std::string values;
+    const auto *n = json_object_get(object, "n");
+    if (json_is_integer(n) && json_integer_value(n) > 0) {
+        values += std::to_string(number) +
+                  ":2:" + std::to_string(json_integer_value(n)) + ":;";
+    }
+    const auto *m = json_object_get(object, "model");
+    if (json_is_string(m) && json_string_length(m) <= JsonText::kRoom) {
+        values += std::to_string(model) + ":0:0:" +
+                  std::string{json_string_value(m), json_string_length(m)} +
+                  ";";
+    }
+    return values;
+}
+
+void has_each(const std::string &values, const std::string &wanted) {
+    for (std::size_t at = 0, end; at < wanted.size(); at = end + 1) {
+        end = std::min(wanted.find(';', at), wanted.size() - 1);
+        check(values.find(wanted.substr(at, end - at)) != std::string::npos,
+              "another parser finds nothing else");
+    }
+}
+
+// It takes a zero byte for the end of a buffer, and passes over it.
+void check_against_parser(std::string_view text, const Found &found) {
+    if (text.find('\0') != text.npos) {
+        return;
+    }
+    auto *json = json_loadb(text.data(), text.size(),
+                            JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, nullptr);
+    if (json == nullptr) {
+        return;
+    }
+    check(found.is_closed && !found.is_malformed, "JSON is read to its end");
+    if (json_is_object(json)) {
+        has_each(found.values, expected(json, 1, 2));
+        has_each(found.values, expected(json_object_get(json, "in"), 3, 4));
+    }
+    json_decref(json);
+}
+
+}  // namespace
+}  // namespace keystile
+
+int LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size) {
+    auto text = text_of(bytes, size);
+    auto whole = keystile::find(text, size + 1);
+    for (std::size_t longest : {1U, 2U, 7U, 50U}) {
+        check(keystile::find(text, longest) == whole, "cuts do not matter");
+    }
+    keystile::check_against_parser(text, whole);
+    return 0;
+}

@@ -1,0 +1,181 @@
+#include "socket_usage.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "pieces.hpp"
+#include "usage_text.hpp"
+#include "websocket_writer.hpp"
+
+namespace keystile {
+namespace {
+
+constexpr FrameOptions kMasked{.is_masked = true};
+
+const std::string kPrewarm =
+    R"({"type":"response.create","model":"gpt-5","generate":false,"input":[]})";
+const std::string kTurn =
+    R"({"type":"response.create","model":"gpt-5","input":[{"generate":false}]})";
+
+std::string created(const std::string &id) {
+    return R"({"type":"response.created","response":{"id":")" + id +
+           R"(","model":"gpt-5"}})";
+}
+
+std::string completed(const std::string &id, const std::string &output) {
+    return R"({"type":"response.completed","response":{"id":")" + id +
+           R"(","model":"gpt-5","usage":{"input_tokens":10,)"
+           R"("output_tokens":)" +
+           output + "}}}";
+}
+
+const std::string kError =
+    R"({"type":"error","status":429,"error":{"code":"rate_limit"}})";
+
+std::string text(const std::string &json) { return frame(kTextFrame, json); }
+
+std::string asked(SocketUsage &socket, const std::string &json) {
+    auto bytes = frame(kTextFrame, json, kMasked);
+    std::string models;
+    std::string_view piece = bytes;
+    while (auto request = socket.from_client(piece)) {
+        models += std::string{request->model.view()} + "|";
+    }
+    return models;
+}
+
+template <typename Read>
+std::string answered(SocketUsage &socket, Read read) {
+    std::string usages;
+    read([&](std::string_view piece) {
+        while (auto usage = socket.from_provider(piece)) {
+            usages += text_of(*usage) + "|";
+        }
+    });
+    return usages;
+}
+
+std::string answered(SocketUsage &socket, const std::string &bytes) {
+    return answered(socket, [&bytes](auto take) { take(bytes); });
+}
+
+// As Codex does: a prewarm, a turn, and what goes between them.
+TEST(SocketUsage, APrewarmIsToldFromATurnHoweverItIsCut) {
+    auto stream =
+        text(created("r1")) + text(completed("r1", "0")) +
+        text(R"({"type":"codex.rate_limits","rate_limits":{"primary":{}}})") +
+        frame(kTextFrame, created("r2").substr(0, 20), {.is_last = false}) +
+        frame(kPingFrame, "{}") +
+        frame(kContinuationFrame, created("r2").substr(20)) +
+        text(R"({"type":"response.output_text.delta","delta":"x"})") +
+        frame(kBinaryFrame, completed("r2", "99")) +
+        text(completed("r2", "7"));
+    for_each_cut(stream, [](auto read) {
+        SocketUsage socket;
+        EXPECT_EQ(asked(socket, kPrewarm), "gpt-5|");
+        EXPECT_EQ(asked(socket, kTurn), "gpt-5|");
+        EXPECT_EQ(answered(socket, read),
+                  "in 10 out 0 of gpt-5 complete prewarm|"
+                  "in 10 out 7 of gpt-5 complete|");
+        EXPECT_EQ(socket.waiting(), 0U);
+    });
+}
+
+TEST(SocketUsage, RequestsHoweverTheyAreCut) {
+    auto stream = frame(kTextFrame, kTurn, kMasked) +
+                  frame(kPongFrame, "", kMasked) +
+                  frame(kTextFrame, R"({"type":"response.cancel"})", kMasked) +
+                  frame(kTextFrame, kPrewarm, kMasked);
+    for_each_cut(stream, [](auto read) {
+        SocketUsage socket;
+        std::string prewarms;
+        read([&](std::string_view piece) {
+            while (auto request = socket.from_client(piece)) {
+                prewarms += request->prewarm ? "prewarm|" : "turn|";
+            }
+        });
+        EXPECT_EQ(prewarms, "turn|prewarm|");
+        EXPECT_EQ(socket.waiting(), 2U);
+    });
+}
+
+TEST(SocketUsage, AnErrorAnswers) {
+    SocketUsage socket;
+    asked(socket, kPrewarm);
+    EXPECT_EQ(answered(socket, text(kError)), "error prewarm|");
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(created("r")) + text(completed("r", "1"))),
+              "in 10 out 1 of gpt-5 complete|");
+}
+
+TEST(SocketUsage, AnAnswerThatEndsTwiceIsOne) {
+    SocketUsage socket;
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(created("r1")) + text(kError)),
+              "of gpt-5 error|");
+    asked(socket, kPrewarm);
+    EXPECT_EQ(
+        answered(socket,
+                 text(R"({"type":"response.failed","response":{"id":"r1"}})")),
+        "");
+    EXPECT_EQ(socket.waiting(), 1U);
+    EXPECT_EQ(
+        answered(socket, text(created("r2")) + text(completed("r2", "0")) +
+                             text(completed("r2", "0"))),
+        "in 10 out 0 of gpt-5 complete prewarm|");
+}
+
+TEST(SocketUsage, WhatHasNotEnded) {
+    SocketUsage socket;
+    asked(socket, kPrewarm);
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(created("r"))), "");
+    EXPECT_EQ(text_of(socket.unfinished()), "of gpt-5 prewarm");
+    EXPECT_EQ(socket.waiting(), 2U);
+}
+
+TEST(SocketUsage, ManyThatWait) {
+    SocketUsage socket;
+    for (int i = 0; i < 200; i++) {
+        asked(socket, i == 63 || i == 64 ? kPrewarm : kTurn);
+    }
+    EXPECT_EQ(socket.waiting(), 200U);
+    for (int i = 0; i < 200; i++) {
+        auto id = "r" + std::to_string(i);
+        EXPECT_EQ(answered(socket, text(completed(id, "1"))),
+                  std::string{"in 10 out 1 of gpt-5 complete"} +
+                      (i == 63 ? " prewarm|" : "|"));
+    }
+    EXPECT_EQ(socket.waiting(), 0U);
+}
+
+TEST(SocketUsage, AnAnswerThatNobodyAskedFor) {
+    SocketUsage socket;
+    EXPECT_EQ(answered(socket, text(completed("r", "1"))),
+              "in 10 out 1 of gpt-5 complete|");
+    EXPECT_EQ(socket.waiting(), 0U);
+}
+
+TEST(SocketUsage, CompressedFramesAreBroken) {
+    SocketUsage socket;
+    EXPECT_EQ(answered(socket, frame(kTextFrame, "x", {.rsv = 0x40})), "");
+    EXPECT_TRUE(socket.provider().is_broken());
+    EXPECT_FALSE(socket.client().is_broken());
+}
+
+TEST(SocketUsage, AMessageOf16Megabytes) {
+    SocketUsage socket;
+    std::string large(16 << 20, 'x');
+    EXPECT_EQ(asked(socket, R"({"type":"response.create","input":")" + large +
+                                R"(","model":"m"})"),
+              "m|");
+    EXPECT_EQ(
+        answered(socket, text(R"({"type":"response.completed","response":{)"
+                              R"("output":[")" +
+                              large + R"("],"usage":{"input_tokens":1}}})")),
+        "in 1 complete|");
+}
+
+}  // namespace
+}  // namespace keystile

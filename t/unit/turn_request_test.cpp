@@ -1,0 +1,78 @@
+#include "turn_request.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "pieces.hpp"
+
+namespace keystile {
+namespace {
+
+using Naming = TurnRequest::Naming;
+
+TurnRequest request_of(std::string_view json) {
+    TurnRequestReader reader;
+    reader.take(json);
+    return reader.end_text();
+}
+
+TEST(TurnRequest, HoweverItIsCut) {
+    for_each_cut(
+        R"({"input":[{"model":"x"}],"model":"gpt-5","type":"response.create",)"
+        R"("generate":false})",
+        [](auto read) {
+            TurnRequestReader reader;
+            read([&reader](std::string_view piece) { reader.take(piece); });
+            auto request = reader.end_text();
+            EXPECT_EQ(request.naming, Naming::named);
+            EXPECT_EQ(request.model.view(), "gpt-5");
+            EXPECT_TRUE(request.creates);
+            EXPECT_TRUE(request.prewarm);
+        });
+}
+
+TEST(TurnRequest, ModelsThatCannotBeTold) {
+    EXPECT_EQ(request_of("{}").naming, Naming::missing);
+    EXPECT_EQ(request_of(R"({"a":{"model":"m"}})").naming, Naming::missing);
+    for (auto json :
+         {R"({"model":"a","model":"a"})", R"({"model":"a","mod\u0065l":"b"})",
+          R"({"model":1,"model":"a"})", R"({"model":"a","model":null})"}) {
+        EXPECT_EQ(request_of(json).naming, Naming::doubled) << json;
+        EXPECT_EQ(request_of(json).model.view(), "") << json;
+    }
+    for (auto json :
+         {R"({"model":1})", R"({"model":null})", R"({"model":["a"]})",
+          R"({"model":{"a":1}})", R"({"model":""})", R"({"model":"a\u0000"})",
+          R"({"model":"a"})"
+          "x",
+          R"({"model":"a")", "", "\x1F\x8B", R"(model=a)"}) {
+        EXPECT_EQ(request_of(json).naming, Naming::unreadable) << json;
+        EXPECT_EQ(request_of(json).model.view(), "") << json;
+    }
+}
+
+TEST(TurnRequest, DoubledMembersCostTheMore) {
+    EXPECT_FALSE(request_of(R"({"generate":false,"generate":true})").prewarm);
+    EXPECT_FALSE(request_of(R"({"generate":true,"generate":false})").prewarm);
+    EXPECT_FALSE(request_of(R"({"generate":"false"})").prewarm);
+    EXPECT_FALSE(request_of(R"({"input":{"generate":false}})").prewarm);
+    EXPECT_TRUE(
+        request_of(R"({"type":"response.create","type":"x"})").creates);
+    EXPECT_TRUE(
+        request_of(R"({"type":"x","type":"response.create"})").creates);
+    EXPECT_FALSE(request_of(R"({"type":"response.cancel"})").creates);
+}
+
+TEST(TurnRequest, NothingStaysFromTheOneBefore) {
+    TurnRequestReader reader;
+    reader.take(R"({"model":"a","type":"response.create","generate":fa)");
+    reader.end_text();
+    reader.take(R"({"input":[]})");
+    auto request = reader.end_text();
+    EXPECT_EQ(request.naming, Naming::missing);
+    EXPECT_FALSE(request.creates || request.prewarm);
+}
+
+}  // namespace
+}  // namespace keystile

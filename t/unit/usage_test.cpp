@@ -1,0 +1,204 @@
+#include "usage.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "golden_replies.hpp"
+#include "pieces.hpp"
+#include "usage_text.hpp"
+
+namespace keystile {
+namespace {
+
+template <typename Read>
+std::string usage_of(Read read) {
+    UsageReader reader;
+    read([&reader](std::string_view piece) { reader.read(piece); });
+    reader.end();
+    return text_of(reader.usage());
+}
+
+std::string usage_of_body(std::string_view body) {
+    return usage_of([body](auto take) { in_pieces(body, 16384, take); });
+}
+
+std::string replaced(std::string text, const std::string &from,
+                     const std::string &to) {
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos;
+         at += to.size()) {
+        text.replace(at, from.size(), to);
+    }
+    return text;
+}
+
+TEST(Usage, OfEachProviderHoweverItIsCut) {
+    for (const auto &reply : golden_replies()) {
+        for_each_cut(reply.body, [&](auto read) {
+            EXPECT_EQ(usage_of(read), reply.usage) << reply.name;
+        });
+    }
+}
+
+TEST(Usage, WhateverEndsTheLines) {
+    for (const auto &reply : golden_replies()) {
+        for (std::string end : {"\r", "\r\n"}) {
+            for_each_cut(replaced(reply.body, "\n", end), [&](auto read) {
+                EXPECT_EQ(usage_of(read), reply.usage) << reply.name;
+            });
+        }
+    }
+}
+
+TEST(Usage, WhateverStandsBefore) {
+    for (const auto &reply : golden_replies()) {
+        for (std::string before :
+             {"\xEF\xBB\xBF", "\n", "\r\n \n", "\xEF\xBB\xBF\n"}) {
+            for_each_cut(before + reply.body, [&](auto read) {
+                EXPECT_EQ(usage_of(read), reply.usage) << reply.name;
+            });
+        }
+    }
+}
+
+// Clients leave at the last event, before its blank line has come.
+TEST(Usage, TheLastEventCountsFromWhereItsJsonCloses) {
+    for (const auto &reply : golden_replies()) {
+        if (reply.name == "chat, usage not asked for") {
+            continue;  // "[DONE]" is no JSON
+        }
+        auto body = reply.body;
+        while (body.ends_with('\n')) {
+            body.pop_back();
+        }
+        EXPECT_EQ(usage_of_body(body), reply.usage) << reply.name;
+    }
+}
+
+TEST(Usage, IsNotCompleteBeforeTheEnd) {
+    for (const auto &reply : golden_replies()) {
+        auto end = reply.body.find_last_of("}]");
+        for (std::size_t size = 0; size < end && end != std::string::npos;
+             size++) {
+            UsageReader reader;
+            reader.read(std::string_view{reply.body}.substr(0, size));
+            auto usage = reader.usage();
+            bool says_more = reply.name.starts_with("chat, ") ||
+                             reply.name == "messages, events";
+            EXPECT_FALSE(usage.complete && !says_more) << reply.name;
+        }
+    }
+}
+
+TEST(Usage, GeminiIsCompleteOnlyWhenTheReplyIs) {
+    UsageReader reader;
+    reader.read(R"(data: {"usageMetadata":{"promptTokenCount":7,)"
+                R"("candidatesTokenCount":1}})"
+                "\n\n");
+    EXPECT_EQ(text_of(reader.usage()), "in 7 out 1");
+    reader.end();
+    EXPECT_EQ(text_of(reader.usage()), "in 7 out 1 complete");
+}
+
+TEST(Usage, AnEventOf16Megabytes) {
+    std::string large;
+    while (large.size() < 16U << 20) {
+        large += R"(\"}] a \\ text\n)";
+    }
+    const std::string tail =
+        R"(","usage":{"input_tokens":1}}],"usage":{"input_tokens":5,)"
+        R"("output_tokens":6},"model":"m"}})";
+    EXPECT_EQ(usage_of_body(R"(data: {"type":"response.completed",)"
+                            R"("response":{"output":[{"text":")" +
+                            large + tail + "\n\n"),
+              "in 5 out 6 of m complete");
+    EXPECT_EQ(usage_of_body(R"(data: {"type":"response.output_text.done",)"
+                            R"("response":{"output":[{"text":")" +
+                            large + tail + "\n\n"),
+              "");
+    EXPECT_EQ(
+        usage_of_body(R"({"response":{"output":[{"text":")" + large + tail),
+        "in 5 out 6 of m complete");
+}
+
+TEST(Usage, DoubledMembersTheLastCounts) {
+    EXPECT_EQ(usage_of_body(R"({"usage":{"input_tokens":1,"input_tokens":2},)"
+                            R"("model":"a","usage":{"output_tokens":3},)"
+                            R"("model":"b"})"),
+              "in 2 out 3 of b complete");
+}
+
+TEST(Usage, EscapesInNames) {
+    EXPECT_EQ(
+        usage_of_body(R"({"\u0075sage":{"input\u005ftokens":1,)"
+                      R"("output_toke\u006Es":2},"mo\u0064el":"\u0061"})"),
+        "in 1 out 2 of a complete");
+}
+
+TEST(Usage, WhatIsNoCountIsUnseen) {
+    for (std::string count : {"-1", "1.5", "1e2", "18446744073709551616",
+                              "\"7\"", "true", "{}", "[]", "null"}) {
+        EXPECT_EQ(usage_of_body(R"({"usage":{"input_tokens":)" + count +
+                                R"(,"output_tokens":3}})"),
+                  "out 3 complete")
+            << count;
+    }
+    EXPECT_EQ(usage_of_body(R"({"usage":{"input_tokens":5},)"
+                            R"("usage":{"input_tokens":-1}})"),
+              "complete");
+    EXPECT_EQ(usage_of_body(R"({"usage":{"input_tokens":5},"usage":null})"),
+              "in 5 complete");
+}
+
+TEST(Usage, SumsDoNotOverflow) {
+    EXPECT_EQ(
+        usage_of_body(R"({"usage":{"input_tokens":18446744073709551615,)"
+                      R"("cache_read_input_tokens":18446744073709551615}})"),
+        "in 18446744073709551615 cached 18446744073709551615 complete");
+}
+
+TEST(Usage, ModelsThatAreNoNames) {
+    EXPECT_EQ(usage_of_body(R"({"model":""})"), "complete");
+    EXPECT_EQ(usage_of_body(R"({"model":"a\nb"})"), "complete");
+    EXPECT_EQ(usage_of_body(R"({"model":5})"), "complete");
+    EXPECT_EQ(usage_of_body(R"({"model":")" + std::string(65, 'a') + R"("})"),
+              "complete");
+    auto longest = std::string(64, 'a');
+    EXPECT_EQ(usage_of_body(R"({"model":")" + longest + R"("})"),
+              "of " + longest + " complete");
+}
+
+TEST(Usage, ABrokenEventSpoilsNoOther) {
+    EXPECT_EQ(usage_of_body("data: {\"usage\":{\"input_tokens\":1]\n\n"
+                            "data: {\"type\":\"response.failed\"\n\n"
+                            "data: {\"type\":\"response.completed\","
+                            "\"response\":{\"usage\":{\"input_tokens\":2,"
+                            "\"output_tokens\":3}}}\n\n"),
+              "in 2 out 3 complete");
+}
+
+// Found by fuzzing: it was lost if it came in the same piece.
+TEST(Usage, WhatFollowsADocumentChangesNothing) {
+    for_each_cut(
+        R"({"error":{}}} {"usage":{"input_tokens":1}})",
+        [](auto read) { EXPECT_EQ(usage_of(read), "complete error"); });
+}
+
+TEST(Usage, DeepNestingIsPassedOver) {
+    std::string deep(2'000'000, '[');
+    deep += std::string(2'000'000, ']');
+    EXPECT_EQ(usage_of_body(R"({"output":)" + deep +
+                            R"(,"usage":{"input_tokens":1}})"),
+              "in 1 complete");
+}
+
+TEST(Usage, OfOtherEndpoints) {
+    EXPECT_EQ(usage_of_body(R"({"object":"list","model":"e","data":[{)"
+                            R"("embedding":[0.1,-2e-3]}],"usage":{)"
+                            R"("prompt_tokens":8,"total_tokens":8}})"),
+              "in 8 of e complete");
+    EXPECT_EQ(usage_of_body(R"({"input_tokens":14})"), "complete");
+}
+
+}  // namespace
+}  // namespace keystile
