@@ -29,6 +29,9 @@ subtest 'two directives that take the requests' => sub {
         fails "$name and keystile_pass", "keystile_|$name",
             pass => "$other; " . piece('pass');
     }
+    fails "keystile_health and $_", 'keystile_health|is duplicate',
+        more => "} location = /h { keystile_health; $_;"
+        for @others;
     passes 'one in a nested location',
         more => 'location /v1/a { proxy_pass http://127.0.0.1:9; }';
     passes 'one in an "if"',
@@ -88,7 +91,8 @@ subtest 'two rules for one method and path' => sub {
             allow => join ' ', map { "keystile_allow $_;" } @$pair;
     }
     passes 'the same in two locations', more => join ' ',
-        'location /v1/a {', (map { piece($_) } qw(admit allow inject pass)), '}';
+        'location /v1/a {',
+        (map { piece($_) } qw(admit allow inject pass)), '}';
 };
 
 subtest 'a key in the arguments of to=' => sub {

@@ -281,6 +281,13 @@ char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept {
                       conf.destination->file_name, conf.destination->line);
         return ngx::conf_error();
     }
+    if (conf.handler == Handler::health && !inherited &&
+        clcf->handler != handle_health) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "another directive takes the requests of "
+                           "\"keystile_health\"");
+        return ngx::conf_error();
+    }
     if (merge_pass(cf, conf, prev) != NGX_CONF_OK) {
         return ngx::conf_error();
     }
