@@ -42,7 +42,7 @@ $nginx->start(<<'CONF',
     keystile_allow       GET      /limited/*;
     keystile_allow       GET      /fallback;
     keystile_allow       GET      /elsewhere;
-    limit_req_zone       $keystile_client zone=one:1m rate=1r/m;
+    limit_req_zone       $keystile_client$https zone=one:1m rate=1r/m;
 
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -187,8 +187,7 @@ sub refused () {
     gone('too much: nothing is left', $key);
 
     $key = pop @keys;
-    over('within the limit', 200, $key, target => '/limited/a')
-        if !$tls;
+    over('within the limit', 200, $key, target => '/limited/a');
     over('above the limit', 503, $key, target => '/limited/a');
     return;
 }
