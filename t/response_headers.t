@@ -10,7 +10,7 @@ use Provider;
 use Verdict;
 use Wire;
 
-my $KEY      = 'sk-test-provider-90ce5b';
+my $KEY      = 'sk-test-provider-90zq5w';
 my $provider = Provider->new;
 my $nginx    = Nginx->new;
 $nginx->key_file('openai.key', $KEY);
@@ -166,13 +166,13 @@ subtest 'redirects are passed, not followed' => sub {
 };
 
 # What no part of may reach the client.
-my $ECHO = 'Incorrect API key provided: sk-test-******ce5b';
+my $ECHO = 'Incorrect API key provided: sk-test-******zq5w';
 
 sub refuses_our_key ($name, $response) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     $verdict->admitted("$name: sent up", $response, 503);
     my $said = $response->head . $response->body;
-    unlike $said, qr/Incorrect|ce5b|sk-test|realm|X-Provider/i,
+    unlike $said, qr/Incorrect|zq5w|sk-test|realm|X-Provider/i,
         "$name: nothing of the provider's comes back";
     is $response->json->{error}{code}, 'upstream_credential_rejected',
         "$name: our own error"
@@ -231,7 +231,7 @@ subtest 'the provider refuses our credential' => sub {
 
     like $nginx->error_log, qr/\[error\].*the-openai-key/,
         'the log names the credential';
-    unlike $nginx->error_log, qr/Incorrect|ce5b/, 'and nothing else of it';
+    unlike $nginx->error_log, qr/Incorrect|zq5w/, 'and nothing else of it';
 };
 
 subtest 'the provider refuses the request' => sub {
