@@ -12,10 +12,9 @@ namespace {
 // what follows the next slash. `more` is false at the last segment.
 struct Segments {
     std::string_view rest;
-    bool more;
+    bool more = true;
 
-    explicit Segments(std::string_view path) noexcept
-        : rest{path.substr(1)}, more{true} {}
+    explicit Segments(std::string_view path) noexcept : rest{path.substr(1)} {}
 
     std::string_view next() noexcept {
         auto slash = rest.find('/');
