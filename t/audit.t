@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use Await;
 use Memory;
 use Nginx;
 use Provider;
@@ -36,6 +37,7 @@ $nginx->start(<<'CONF', PROVIDER => $provider->address);
             keystile_admit  team;
             keystile_allow  POST /v1/responses;
             keystile_allow  GET  /v1/models;
+            keystile_allow  GET  /v1/socket websocket;
             keystile_inject openai;
             keystile_pass   http://%%PROVIDER%%;
         }
@@ -115,6 +117,28 @@ for my $case (@table) {
     my $random = sub ($key) { substr $key, -40 };
     ok !(grep { index("$line$said", $random->($_)) >= 0 } $KEY, values %KEYS),
         'and no key anywhere';
+}
+
+# The bytes that a client sends with a handshake take the place of its head.
+for my $size (0, 500, 6000, 20_000) {
+    $provider->forget->answer(sub ($up) { $up->accept_websocket });
+    my $logged = $nginx->access_log;
+    my $wire   = Wire->connect($nginx->port);
+    $wire->write(compose(target => '/v1/socket', headers => [
+        @{bearer('ci')}, Connection => 'Upgrade', Upgrade => 'websocket',
+        'Sec-WebSocket-Version' => 13,
+        'Sec-WebSocket-Key'     => 'c2l4dGVlbiBieXRlcyBvaw==',
+        'X-Request-Id'          => "socket-$size"]) . 'E' x $size);
+    my $up = $provider->next_request;
+    await 'the early bytes', sub {
+        length $up->connection->received >= length($up->head) + $size;
+    };
+    is $wire->await_head->status, 101, 'a WebSocket';
+    $wire->close;
+    my $line = ($nginx->access_log($logged + 1))[-1];
+    is $line, 'decision=admitted client=ci key_header=authorization'
+        . " credential=openai rule=/v1/socket id=socket-$size status=101",
+        "and its line, after $size early bytes";
 }
 
 $nginx->stop;

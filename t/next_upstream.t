@@ -32,8 +32,12 @@ my $locations = join '', map { <<"CONF" } sort keys %CONDITIONS;
         location /live/$_/   { $CONDITIONS{$_} keystile_pass http://live; }
         location /closed/$_/ { $CONDITIONS{$_} keystile_pass http://closed; }
 CONF
+$locations .= <<"CONF" for qw(refused missing);
+        location /$_/ { $CONDITIONS{replies} keystile_pass http://$_; }
+CONF
 
-my $nginx = Nginx->new;
+# nginx calls a socket that is not there critical.
+my $nginx = Nginx->new->tolerate(qr{\[crit\].* connect\(\) to unix:});
 $nginx->key_file('openai.key', $KEY);
 $nginx->start(<<'CONF' . "$locations }",
     keystile_credential openai %%DIR%%/openai.key;
@@ -49,6 +53,14 @@ $nginx->start(<<'CONF' . "$locations }",
     upstream closed {
         server %%CLOSED%% max_fails=0;
         server %%SECOND%% backup max_fails=0;
+    }
+    upstream refused {
+        server %%FIRST%% max_fails=0;
+        server %%CLOSED%% backup max_fails=0;
+    }
+    upstream missing {
+        server %%FIRST%% max_fails=0;
+        server unix:%%DIR%%/missing.sock backup max_fails=0;
     }
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -130,6 +142,23 @@ subtest 'a server that is not there' => sub {
             is outcome('closed', $condition, 200, $method),
                 $passed ? '200 0 1' : '502 0 0', "$method, $condition";
         }
+    }
+};
+
+# What is left of the reply that was to be tried again is none of this answer.
+subtest 'a next server that is not there either' => sub {
+    $first->answer(sub ($request) {
+        $request->reply(500, ['X-Request-Id' => 'req_first',
+            'Content-Type' => 'text/plain', 'X-First' => 1], 'of the first');
+    });
+    for my $place (qw(refused missing)) {
+        my $verdict = Verdict->new(provider => $second, key => $KEY);
+        my $r = request($nginx->port, target => "/$place/a",
+            headers => ['X-Request-Id' => 'of-the-client']);
+        $verdict->refused($place, $r, 502, 'upstream_unavailable');
+        is join(' ', $r->all('x-request-id')), 'of-the-client', 'the id';
+        is $r->header('x-first'), undef, 'no header of the first reply';
+        unlike $r->body, qr/of the first/, 'nor its body';
     }
 };
 

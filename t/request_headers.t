@@ -87,7 +87,8 @@ sub sent ($name, $headers, %more) {
 subtest 'stripped, in any spelling' => sub {
     my @names = qw(
         Authorization Proxy-Authorization X-Api-Key Api-Key X-Goog-Api-Key
-        OpenAI-Api-Key X-Agent-Key Cookie OpenAI-Organization OpenAI-Project
+        OpenAI-Api-Key Ocp-Apim-Subscription-Key X-Agent-Key X-Other-Token
+        Cookie OpenAI-Organization OpenAI-Project
         Forwarded Via X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto
         X-Forwarded-Server X-Forwarded-Whatever X-Real-IP Origin Referer
         X-Original-URL X-Rewrite-URL X-HTTP-Method-Override X-HTTP-Method
@@ -127,6 +128,15 @@ subtest 'named by Connection' => sub {
     is $request->body, '{"a":1}', 'the body arrives';
     is $request->header('host'), $provider->address, 'the host stays';
     is scalar(() = $request->all('x-request-id')), 1, 'the id too';
+
+    my $names = sub ($count) { join ',', map { "x-$_" } 1 .. $count };
+    $request = sent('32 names', [Connection => $names->(32) . ',close',
+            'X-1' => $LEAK, 'X-32' => $LEAK, 'X-33' => 'kept']);
+    is $request->header('x-33'), 'kept', 'of which this is none';
+    $verdict->refused("@$_ names",
+        request($nginx->port, target => '/v1/responses', headers => [
+            map { (Connection => $names->($_)) } @$_]),
+        400, 'bad_request') for [33], [16, 17], [1000];
 };
 
 subtest 'kept as they are' => sub {

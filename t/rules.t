@@ -173,7 +173,8 @@ subtest 'queries' => sub {
         /v1/models?limit%00=1 /v1/models?=1
         /v1/responses/a?include=x /v1/azure?api-version=1);
     my @keys = qw(key api_key apiKey access_token %6bey api%5Fkey api%5fKEY
-        %61%70%69%4B%65%79 access%5Ftoken);
+        %61%70%69%4B%65%79 access%5Ftoken oauth_token bearer_token
+        OAuthToken bearer%2dtoken);
     push @refused, map { ("/v1/open?$_=sk", "/v1/open?a=1&$_=sk",
         "/v1/open?$_", "/v1/models?$_=sk") } @keys;
     push @refused, '/v1/open?a=1;key=sk', '/v1/open?a=1?&key=sk';
