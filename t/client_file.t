@@ -32,9 +32,9 @@ sub client_with (@members) {
 
 my @CI = ('"id": "ci"', qq("keys": ["$HASH"]));
 
-sub good ($name, $file) {
+sub good ($name, $file, %change) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    passes $name;
+    passes $name, %change;
     return;
 }
 
@@ -48,7 +48,11 @@ subtest 'right' => sub {
     good 'the least', client_with(@CI);
     good 'everything', client_with(@CI, '"expires": "2030-01-31T00:00:00Z"',
         '"disabled": true', '"from": ["10.0.0.0/8", "::1", "192.0.2.7"]',
-        '"allow": ["POST /v1/responses", "GET /v1/responses websocket"]');
+        '"allow": ["POST /v1/responses", "GET /v1/responses websocket"]',
+        '"models": ["gpt-5*", "o4-mini"]',
+        '"limits": [{"requests": 60, "per": "minute"}, {"concurrent": 8}, '
+            . '{"tokens": 2000000, "per": "day", "model": "o4-mini"}]'),
+        http => 'keystile_zone main 1m; keystile_meter main;';
     good 'two keys', client_with('"id": "a"', qq("keys": ["$HASH","$OTHER"]));
     good 'the members in another order',
         written(qq({"clients":[{"keys":["$HASH"],"id":"a"}],"version":1}));
@@ -120,10 +124,12 @@ subtest 'a client' => sub {
         'allow no rule'       => [5, 'allow', @CI, '"allow": ["POST"]'],
         'allow a bad rule'    => [5, 'allow', @CI, '"allow": ["GET v1"]'],
         'allow with a target' => [5, 'allow', @CI, '"allow": ["GET /a to=/b"]'],
-        'models'              => [5, 'not supported in this version', @CI,
-            '"models": ["gpt-5*"]'],
-        'limits'              => [5, 'not supported in this version', @CI,
-            '"limits": [{"requests": 60, "per": "minute"}]'],
+        'models an empty list' => [5, 'models', @CI, '"models": []'],
+        'models a word'       => [5, 'models', @CI, '"models": "gpt-5"'],
+        'models a space'      => [5, 'models', @CI, '"models": ["gpt 5"]'],
+        'models twice'        => [5, 'twice', @CI,
+            '"models": ["gpt-5", "GPT-5"]'],
+        'limits an empty list' => [5, 'limits', @CI, '"limits": []'],
         'an unknown member'   => [5, 'expire', @CI, '"expire": "2027"'],
         'a member twice'      => [5, '', @CI, '"id": "ci"'],
     );
@@ -140,6 +146,34 @@ subtest 'a client' => sub {
             map { piece($_) } qw(credential clients));
         unlike $said, qr/$hash/, "$name: the hash is not repeated";
     }
+};
+
+subtest 'limits' => sub {
+    my %bad = (
+        'none'             => ['one of',     '{}'],
+        'two in one'       => ['only one',
+            '{"requests": 1, "tokens": 1, "per": "day"}'],
+        'an unknown one'   => ['total_tokens',
+            '{"total_tokens": 1, "per": "day"}'],
+        'no period'        => ['per',        '{"requests": 60}'],
+        'another period'   => ['per',        '{"requests": 60, "per": "year"}'],
+        'per of concurrent' => ['per',       '{"concurrent": 8, "per": "day"}'],
+        'of nothing'       => ['whole number', '{"concurrent": 0}'],
+        'a fraction'       => ['whole number', '{"tokens": 1.5, "per": "day"}'],
+        'a word'           => ['above 0',    '{"usd": "5", "per": "day"}'],
+        'a part of a cent' => ['6 decimals', '{"usd": 1e-7, "per": "day"}'],
+        'a bad model'      => ['pattern',    '{"concurrent": 8, "model": ""}'],
+        'twice'            => ['the same',
+            '{"concurrent": 8}, {"concurrent": 9}'],
+        'too many'         => ['16',
+            join ', ', map { qq({"concurrent": 1, "model": "m$_"}) } 1 .. 17],
+    );
+    for my $name (sort keys %bad) {
+        my ($pattern, $limits) = @{$bad{$name}};
+        bad $name, 5, $pattern, client_with(@CI, qq("limits": [$limits]));
+    }
+    bad 'without effect', 6, 'no effect', client_with(@CI,
+        '"models": ["gpt-5*"]', '"limits": [{"concurrent": 8, "model": "o4"}]');
 };
 
 subtest 'two clients' => sub {

@@ -10,7 +10,9 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
 use Cwd        qw(abs_path);
+use Golden;
 use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json encode_json);
 use Mojo::Util qw(b64_encode);
 use Nginx;
 use Provider;
@@ -23,6 +25,7 @@ my $MODULE    = abs_path($ENV{KEYSTILE_MODULE}
 my $KEY       = 'sk-test-provider-e7a1c5';
 my $CALLER    = 'sk-test-caller-91d0b2';
 my $OTHER     = 'sk-test-foreign-3c77f8';
+my $BODY      = '{"model":"gpt-5-mini","input":"hello"}';
 my $authority = Authority->new;
 
 my @BEARER = (Authorization => "Bearer $CALLER");
@@ -47,6 +50,22 @@ my %EXAMPLES = (
             [403, 'POST', '/v1/files',     \@BEARER],
             [405, 'GET',  '/v1/responses', \@BEARER],
         ],
+    },
+    'metering.conf' => {
+        host   => 'api.openai.com',
+        line   => "Authorization: Bearer $KEY",
+        passes => [
+            ['POST', '/v1/responses', \@BEARER],
+            ['POST', '/v1/responses/compact', \@BEARER],
+            ['GET',  '/v1/models?client_version=0.169.0', \@BEARER],
+        ],
+        upgrades => '/v1/responses',
+        bounces  => [
+            [401, 'POST', '/v1/responses', [Authorization => "Bearer $OTHER"]],
+            [401, 'GET',  '/v1/usage',     []],
+            [403, 'GET',  '/metrics',      \@BEARER],
+        ],
+        more => \&check_figures,
     },
     'claude-code.conf' => {
         host   => 'api.anthropic.com',
@@ -150,7 +169,11 @@ my @CHANGES = (
     ['the pid'   => qr{/run(?=/nginx\.pid)}, '%%DIR%%'],
     ['the keys'  => qr{/etc/keystile(?=/)},  '%%DIR%%'],
     ['the site, if any' => qr{/var/www/html}, '%%DIR%%/html'],
-    ['the listener' => qr/(?<=listen) +(?:127\.0\.0\.1:)?\d+/,
+    ['the state, if any' => qr{/var/lib/keystile(?=/)}, '%%DIR%%'],
+    ['the operator, if any' =>
+        qr/(?<=listen) +127\.0\.0\.1:8080(?=;\s+server_name +localhost;)/,
+        ' 127.0.0.1:%%OPERATOR%%'],
+    ['the listener' => qr/(?<=listen) +(?:127\.0\.0\.1:)?\d+(?=[ ;])/,
         ' 127.0.0.1:%%PORT%%'],
     ['the provider' => qr/(?<=server) +[\w.-]+:443;/, ' %%PROVIDER%%;'],
     ['the authority and the temporary files' => qr/(?<=^http \{\n)/m,
@@ -164,7 +187,8 @@ package Example {
     use Mojo::Base 'Nginx', -signatures;
 
     sub text ($self, $text, %values) {
-        %values = (%values, DIR => $self->dir, PORT => $self->port);
+        %values = (%values, DIR => $self->dir, PORT => $self->port,
+            OPERATOR => $self->port('operator'));
         for my $change (@CHANGES) {
             my ($what, $pattern, $replacement) = @$change;
             next if !defined $replacement;
@@ -175,6 +199,22 @@ package Example {
     }
 }
 
+# The JSON files that the example shows in its comments, as they are but for
+# the hashes: of a caller's key in the first place, of others in the next ones.
+# By what they hold, clients or models; one caller where none is shown.
+sub shown_files ($text) {
+    my %shown = (clients => {clients => [{id => 'ada', keys => [$CALLER]}]});
+    while ($text =~ /((?:^\#[ ]{5}[ {].*\n)+)/gm) {
+        my $json = $1 =~ s/^#//gmr;
+        next if $json !~ /\A\s*\{/;
+        my $file = decode_json $json;
+        my @keys = ($CALLER, map { "$OTHER-$_" } 1 .. 9);
+        $_->{keys} = [shift @keys] for @{$file->{clients} // []};
+        $shown{$_} = $file for grep { /clients|models/ } keys %$file;
+    }
+    return \%shown;
+}
+
 # Writes the files that the example names below /etc/keystile.
 sub write_files ($nginx, $text) {
     my $leaf = $authority->issue('llm.example.com', 'www.example.com');
@@ -182,10 +222,12 @@ sub write_files ($nginx, $text) {
         'tls/cert.pem' => path($leaf->{cert})->slurp,
         'tls/key.pem'  => path($leaf->{key})->slurp,
     );
+    my $shown = shown_files($text);
     for my $name ($text =~ m{^ [^#\n]* /etc/keystile/ ([\w./-]+)}gmx) {
         $name =~ /\.key\z/ ? $nginx->key_file($name, "$KEY\n")
-            : $name eq 'clients.json' ? $nginx->client_file(
-                {clients => [{id => 'ada', keys => [$CALLER]}]})
+            : $name eq 'clients.json' ? $nginx->client_file($shown->{clients})
+            : $name eq 'prices.json'
+            ? $nginx->file($name, encode_json($shown->{models}))
             : $nginx->file($name, $content{$name} // die "what is $name?\n");
     }
     $nginx->file('html/index.html', 'the site itself');
@@ -208,7 +250,7 @@ sub check_example ($name, $example) {
     my $ask = sub ($method, $target, $headers) {
         return request($nginx->port, @tls, method => $method,
             target => $target, headers => $headers,
-            $method eq 'POST' ? (body => '{"input":"hello"}') : ());
+            $method eq 'POST' ? (body => $BODY) : ());
     };
     my $verdict = Verdict->new(
         provider => $provider,
@@ -223,8 +265,7 @@ sub check_example ($name, $example) {
         is $request->target, $upstream // $target, 'with that target';
         is $request->header('host'), $example->{host}, 'that host';
         is $request->connection->server_name, $example->{host}, 'that name';
-        is $request->body, $method eq 'POST' ? '{"input":"hello"}' : '',
-            'and its body';
+        is $request->body, $method eq 'POST' ? $BODY : '', 'and its body';
     }
     for my $case (@{$example->{bounces}}) {
         my ($status, @request) = @$case;
@@ -232,6 +273,7 @@ sub check_example ($name, $example) {
     }
     check_upgrade($nginx, $provider, $verdict, $example->{upgrades})
         if $example->{upgrades};
+    $example->{more}->($nginx, $provider) if $example->{more};
     is $ask->('GET', '/', [])->body, 'the site itself', 'the site is there'
         if $name eq 'existing-site.conf';
     $nginx->stop;
@@ -248,6 +290,44 @@ sub check_upgrade ($nginx, $provider, $verdict, $target) {
         'Sec-WebSocket-Key'     => b64_encode('sixteen bytes ok', '')]));
     $verdict->admitted("a WebSocket at $target", $wire->await_head, 101);
     $wire->close;
+    return;
+}
+
+# What is counted, where the example shows it: to the caller, the operator and
+# in the log; and who may use what.
+sub check_figures ($nginx, $provider) {
+    my $model = sub ($model) {
+        return request($nginx->port, tls => {}, method => 'POST',
+            target => '/v1/responses', headers => \@BEARER,
+            body => qq({"model":"$model"}))->status;
+    };
+    $provider->answer(sub ($request) {
+        $request->reply(200, undef, response_document(model => 'gpt-5-mini',
+            input => 1000, cached => 400, output => 100));
+    });
+    is $model->('gpt-5-mini'), 200, 'a model that is allowed';
+    is $model->('gpt-4o'),     400, 'one that is not';
+    $nginx->tolerate(qr/model_not_allowed/);
+
+    my $usage = request($nginx->port, tls => {}, target => '/v1/usage',
+        headers => \@BEARER)->json;
+    is $usage->{total_tokens}, 1100, 'tokens';
+    # By the closest of the prices that are shown.
+    cmp_ok abs($usage->{total_cost_usd}
+        - (600 * .25 + 400 * .025 + 100 * 2) / 1e6), '<', 1e-9, 'their cost';
+    is scalar @{$usage->{limits}}, 3, 'limits';
+
+    my $operator = sub ($target) {
+        return request($nginx->port('operator'), target => $target);
+    };
+    like $operator->('/metrics')->body,
+        qr/^keystile_cost_usd_total\{.*"ada".*"gpt-5-mini"\} 0\.00036$/m,
+        'metrics';
+    like $operator->('/status')->header('content-type'), qr{\Atext/html},
+        'a page';
+    like path($nginx->dir, 'access.log')->slurp,
+        qr/ client=ada .* model=gpt-5-mini input=1000 cached=400 output=100/,
+        'and the access log';
     return;
 }
 

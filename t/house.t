@@ -19,7 +19,7 @@ use constant LONGEST => 400;
 # What an #include may name, by room. A header of the same room goes without
 # its folder; `core` and `ngx` never know each other.
 my $nginx   = qr{<ngx_\w+\.h>};
-my $library = qr{<(?:jansson\.h|openssl/\w+\.h)>};
+my $library = qr{<(?:(?:jansson|zlib|zstd)\.h|openssl/\w+\.h)>};
 my $system  = qr{<[\w/]+(?:\.h)?>};
 my $sibling = qr{"\w+\.hpp"};
 my %allowed = (
@@ -31,7 +31,9 @@ my %allowed = (
 # The only places in core that may know these libraries.
 my %library_of = (
     '<jansson.h>' => qr{\A(?:client_file|json_\w+)\.[ch]pp\z},
-    '<openssl/'   => qr{\Adigest\.cpp\z},
+    '<openssl/'   => qr{\A(?:running_)?digest\.cpp\z},
+    '<zlib.h>'    => qr{\Abody_decoder\.cpp\z},
+    '<zstd.h>'    => qr{\Abody_decoder\.cpp\z},
 );
 
 my %banned = map { $_ => 1 } qw(util utils helper helpers manager common misc
@@ -50,6 +52,10 @@ my %broken = (
         ['src/core/a.cpp', "#include <jansson.h>\n", qr/includes <jansson/],
     'core uses OpenSSL anywhere' =>
         ['src/core/a.cpp', "#include <openssl/evp.h>\n", qr/<openssl/],
+    'core uses zlib anywhere' =>
+        ['src/core/a.cpp', "#include <zlib.h>\n", qr/includes <zlib/],
+    'core uses zstd anywhere' =>
+        ['src/core/digest.cpp', "#include <zstd.h>\n", qr/includes <zstd/],
     'the nginx view includes core' =>
         ['src/ngx/a.hpp', "#include \"core/ascii.hpp\"\n", qr/includes "core/],
     'the module includes nginx directly' =>

@@ -21,12 +21,14 @@ my $README = read_file('README.md');
 my %CODE   = map { $_ => read_file("src/http/ngx_http_keystile_$_.cpp") }
     qw(module conf variables);
 my $DENIALS = read_file('src/core/denial.cpp');
+my $METRICS = read_file('src/core/status_prometheus.cpp');
 
 my %ARITY = (
     NGX_CONF_NOARGS => [0, 0],
     NGX_CONF_TAKE1  => [1, 1],
     NGX_CONF_TAKE2  => [2, 2],
     NGX_CONF_TAKE12 => [1, 2],
+    NGX_CONF_TAKE23 => [2, 3],
     NGX_CONF_FLAG   => [1, 1],
     NGX_CONF_1MORE  => [1, UNLIMITED],
     NGX_CONF_2MORE  => [2, UNLIMITED],
@@ -180,6 +182,8 @@ sub defaults_in_code () {
         =~ /kDefaultKeyHeaderNames\{(.*?)\}/s;
     $default{keystile_key_headers}
         = join(' ', 'keystile_key_headers', $names =~ /"([\w-]+)"/g) . ';';
+    $default{keystile_meter} = 'keystile_meter off;'
+        if $CODE{conf} =~ /_ptr_value\(conf\.meter, prev\.meter, nullptr\)/;
     return \%default;
 }
 
@@ -192,13 +196,34 @@ sub default_faults ($readme) {
     return differences(defaults_in_code(), \%here);
 }
 
-# ---- variables, errors, words ----
+# ---- variables, metrics, errors, words ----
 
 sub variable_faults ($readme) {
     my ($section) = $readme =~ /^## Variables\n(.*?)^## /ms;
     return differences(
         {map { $_ => '' } $CODE{variables} =~ /\{"(\w+)"_ngx, get_/g},
         {map { $_ => '' } $section =~ /^- `\$(\w+)`:/gm});
+}
+
+# name => type: what Prometheus is told.
+sub metrics () {
+    my %metrics;
+    my ($counters) = $METRICS =~ /^\} kCounters\[\] = \{(.*?)^\};/ms;
+    my ($gauges)   = $METRICS =~ / kLimitGauges\[\] = \{(.*?)^\};/ms;
+    $metrics{$_} = 'counter' for $counters =~ /\{"(\w+)",/g;
+    $metrics{$_} = 'gauge' for $gauges =~ /\{"(\w+)",/g;
+    my $call = qr/\b(gauge|counter|histogram)\(\s*"(\w+)"/;
+    $metrics{$2} = $1 while $METRICS =~ /$call/g;
+    my $family
+        = qr/(?:kName = "(\w+)";\s+)?family\((?:kName|"(\w+)"),\s+"(\w+)"/;
+    $metrics{$1 // $2} = $3 while $METRICS =~ /$family/g;
+    return \%metrics;
+}
+
+sub metric_faults ($readme) {
+    my ($section) = $readme =~ /^### keystile_status\n(.*?)^### /ms;
+    return differences(metrics(),
+        {$section =~ /^\| `(\w+)` \| (\w+) \|/gm});
 }
 
 # Status, type and code of each reply in denial.cpp, with whether a retry may
@@ -224,7 +249,7 @@ sub error_faults ($readme) {
 sub word_faults ($readme) {
     my %words = map { $_ => 1 } map { /^do_(\w+)\(\)/ } split /\n/,
         read_file('dev');
-    my %known = (%{table()},
+    my %known = (%{table()}, %{metrics()},
         map { $_ => 1 } $CODE{variables} =~ /\{"(\w+)"_ngx, get_/g);
     my @faults = map { "./dev $_: there is no such word" }
         grep { !$words{$_} } $readme =~ m{\./dev (\w+)}g;
@@ -247,8 +272,8 @@ my @CHECKS = (
         ['one is missing' => qr/^### keystile_inject\n.*?(?=^#)/ms, '',
             qr/keystile_inject: not in README/],
         ['one too many' => qr/^### keystile_inject\n(.*?)(?=^#)/ms,
-            sub ($m) { $m . $m =~ s/inject/meter/gr },
-            qr/keystile_meter: not in the code/],
+            sub ($m) { $m . $m =~ s/inject/record/gr },
+            qr/keystile_record: not in the code/],
         ['a context' => qr/Context: \K http(?=\n)/, ' http, server',
             qr/README.md has http, server; the code, http$/m],
         ['too few arguments' => qr/keystile_set_header name \Kvalue(?=;)/, '',
@@ -268,6 +293,13 @@ my @CHECKS = (
     ['variables', \&variable_faults,
         ['one is missing' => qr/^- `\$keystile_client`.*\n/m, '',
             qr/keystile_client: not in README/]],
+    ['metrics', \&metric_faults,
+        ['one is missing' => qr/^\| `keystile_open`.*\n/m, '',
+            qr/keystile_open: not in README/],
+        ['one too many' => qr/^\| `keystile_\Kopen(?=`)/m, 'opened',
+            qr/keystile_opened: not in the code/],
+        ['another type' => qr/^\| `keystile_limit` \| \Kgauge/m, 'counter',
+            qr/keystile_limit: README.md has counter; the code, gauge/]],
     ['errors', \&error_faults,
         ['another status' => qr/^\| 426/m, '| 400',
             qr/400 \w+ websocket_not_allowed: not in the code/],
@@ -304,9 +336,12 @@ $nginx->client_file({clients => [{id => 'ada', keys => ['sk-test-caller']}]});
 my %FRAME = (
     credential => 'keystile_credential openai %%DIR%%/openai.key;',
     clients    => 'keystile_client_keys team %%DIR%%/clients.json;',
+    zone       => 'keystile_zone main 1m;',
+    prices     => 'keystile_prices %%DIR%%/prices.json;',
     upstream   => 'upstream openai { server 127.0.0.1:9; }',
     admit      => 'keystile_admit team;',
     allow      => 'keystile_allow GET /a;',
+    meter      => 'keystile_meter main;',
     inject     => 'keystile_inject openai;',
     ssl_name   => 'keystile_ssl_name api.openai.com;',
 );
@@ -330,7 +365,7 @@ sub complete ($example) {
     elsif ($example !~ /^server \{/m) {
         my $pass = 'keystile_pass https://openai;';
         $body = "server { listen 127.0.0.1:%%PORT%%;\n"
-            . $missing->(qw(admit allow inject ssl_name));
+            . $missing->(qw(admit allow meter inject ssl_name));
         # Each of several alternatives gets a location of its own.
         my @alternatives = grep { /keystile_pass/ } split /\n/, $example;
         my @locations = @alternatives ? @alternatives : "$example\n$pass";
@@ -340,11 +375,17 @@ sub complete ($example) {
         $body .= '}';
     }
     $body =~ s{/etc/keystile/}{%%DIR%%/}g;
-    $body =~ s{/var/log/nginx/}{%%DIR%%/}g;
+    $body =~ s{/var/(?:log/nginx|lib/keystile)/}{%%DIR%%/}g;
     $body =~ s{server +api\.openai\.com:443}{server 127.0.0.1:9};
     $body =~ s{listen 127\.0\.0\.1:8080}{listen 127.0.0.1:%%PORT%%};
-    return $missing->(qw(credential clients upstream)) . "\n$body";
+    return $missing->(qw(credential clients zone prices upstream))
+        . "\n$body";
 }
+
+my @prices = grep { /"models": \[$/m && !/"clients"/ }
+    $README =~ /^```json\n(.*?)^```$/gms;
+is scalar @prices, 1, 'a price file';
+$nginx->file('prices.json', $prices[0]);
 
 my @examples = $README =~ /^```nginx\n(.*?)^```$/gms;
 cmp_ok scalar @examples, '>', 6, 'examples';

@@ -9,7 +9,9 @@ namespace keystile {
 namespace {
 
 Refusal refuse(Denial denial) noexcept {
-    return Refusal{.denial = denial, .pattern = {}, .fault = {}, .client = {}};
+    Refusal refusal{};
+    refusal.denial = denial;
+    return refusal;
 }
 
 bool wants_websocket(const Inquiry &inquiry) noexcept {
@@ -53,7 +55,7 @@ Result<const Rule *, Refusal> find_rule(const Policy &policy,
 // Why a caller is not let in, and who it is where that is known.
 struct Rejected {
     Denial denial;
-    std::string_view client;
+    Identity identity;
 };
 
 Result<Identity, Rejected> check_client_key(const Policy &policy,
@@ -70,13 +72,14 @@ Result<Identity, Rejected> check_client_key(const Policy &policy,
         if (client == nullptr) {
             continue;
         }
+        Identity identity{.client = client, .set = set, .key_header = {}};
         if (client->disabled) {
-            return Rejected{Denial::invalid_key, client->id};
+            return Rejected{Denial::invalid_key, identity};
         }
         if (client->expires && now >= *client->expires) {
-            return Rejected{Denial::expired_key, client->id};
+            return Rejected{Denial::expired_key, identity};
         }
-        return Identity{.client = client, .set = set, .key_header = {}};
+        return identity;
     }
     return Rejected{Denial::invalid_key, {}};
 }
@@ -170,7 +173,8 @@ bool holds_here(const Policy &policy, const Rule &rule,
 }
 
 // What the client's own entry in the file asks for.
-std::optional<Denial> check_client(const Identity &identity,
+std::optional<Denial> check_client(const Policy &policy,
+                                   const Identity &identity,
                                    const Inquiry &inquiry,
                                    const RequestTarget &target,
                                    bool websocket) noexcept {
@@ -195,7 +199,7 @@ std::optional<Denial> check_client(const Identity &identity,
                    has_method(rule.methods, inquiry.method) &&
                    path_matches(rule.path, target.path);
         });
-    if (!allow.empty() && !named) {
+    if (!allow.empty() && !named && !policy.any_client_rule) {
         return Denial::client_not_allowed;
     }
     return std::nullopt;
@@ -226,13 +230,18 @@ Decision decide(const Policy &policy, const Inquiry &inquiry, Sha256 &sha256,
                         : identify(policy, inquiry, **rule, sha256);
     if (!identity) {
         auto refusal = refuse(identity.error().denial);
-        refusal.client = identity.error().client;
+        refusal.identity = identity.error().identity;
+        if (refusal.identity.client != nullptr) {
+            refusal.client = refusal.identity.client->id;
+        }
         refusal.bearer_only = (*rule)->bearer_only;
         refusal.pattern = (*rule)->path;
         return refusal;
     }
-    if (auto denial = check_client(*identity, inquiry, *target, websocket)) {
+    if (auto denial =
+            check_client(policy, *identity, inquiry, *target, websocket)) {
         auto refusal = refuse(*denial);
+        refusal.identity = *identity;
         refusal.client = identity->client->id;
         refusal.pattern = (*rule)->path;
         return refusal;

@@ -15,6 +15,7 @@
 #include "client_keys.hpp"
 #include "denial.hpp"
 #include "digest.hpp"
+#include "limit.hpp"
 #include "request_target.hpp"
 #include "result.hpp"
 #include "rules.hpp"
@@ -37,6 +38,7 @@ struct Policy {
     std::span<const ClientSet *const> client_sets;
     std::span<const std::string_view> placeholders;
     bool reject_foreign = false;
+    bool any_client_rule = false;  // "allow" of a client does not narrow it
 };
 
 // What was asked. Views live as long as the request.
@@ -63,6 +65,11 @@ struct Refusal {
     std::optional<TargetFault> fault;
     std::string_view client;   // id, where it is known
     bool bearer_only = false;  // no header but Authorization was looked at
+    Identity identity{};       // as far as it is known
+    // Of a limit that is used up:
+    const Limit *limit = nullptr;
+    std::uint64_t used = 0;
+    std::int64_t resets_at = 0;  // seconds since the epoch; 0 for `concurrent`
 };
 
 // The right to send one request upstream. Only decide() makes one, and only

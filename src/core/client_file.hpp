@@ -7,14 +7,25 @@
 //         "expires": "2027-01-31T00:00:00Z",
 //         "disabled": false,
 //         "from": ["10.0.0.0/8", ...],
-//         "allow": ["POST /v1/responses", ...] } ] }
+//         "allow": ["POST /v1/responses", ...],
+//         "models": ["gpt-5*", ...],
+//         "limits": [{ "requests": 60, "per": "minute" }, ...] } ] }
 //
 // `id` and `keys` are required. An id is 1 to 128 of the characters
 // [A-Za-z0-9._@-], since it goes into logs, variables and metrics as it is. A
 // key is the SHA-256 of what the client sends. No list may be empty: one that
 // is could be read as "all" or as "none". Ids and keys are unique in the file.
-// What is not known here is an error, and so is what is not supported yet: a
-// limit that cannot take effect must not look configured.
+//
+// `models` are patterns (model_pattern.hpp), of which none is there twice. Up
+// to kMostLimits limits each have one of `requests`, `tokens` and
+// `concurrent`, an integer from 1 to 10^15, or `usd`, a number above 0 up to
+// 1,000,000 with at most 6 decimals; all but `concurrent`, which cannot have
+// it, have `per`: minute, hour, day, week or month; `model` is a pattern. No
+// two have the same kind, period and model.
+//
+// What is not known here is an error, and so is a limit for one model that
+// `models` leave out: a limit that cannot take effect must not look
+// configured.
 
 #pragma once
 
@@ -22,25 +33,12 @@
 #include <string_view>
 
 #include "client_keys.hpp"
+#include "json_file.hpp"
 #include "result.hpp"
 
 namespace keystile {
 
-// Memory for a result, released by its owner as a whole (an nginx pool).
-// allocate() returns null when there is none left.
-struct Allocator {
-    void *(*allocate)(void *context, std::size_t bytes,
-                      std::size_t alignment) noexcept;
-    void *context;
-};
-
-struct ClientFileError {
-    int line;    // from 1; 0 where no place in the text is to blame
-    int column;  // from 1, in code points
-    // NUL-terminated. Names members and ids, never a key or the hash of one,
-    // nor anything that was written where a key belongs.
-    char message[256];
-};
+using ClientFileError = JsonFileError;
 
 // The largest client-key file, in bytes.
 inline constexpr std::size_t kMaxClientFileSize =

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 
 #include "address_range.hpp"
 #include "digest.hpp"
+#include "limit.hpp"
 #include "rules.hpp"
 
 namespace keystile {
@@ -20,8 +22,17 @@ struct Client {
     std::string_view id;
     std::optional<std::int64_t> expires;  // seconds since the epoch
     bool disabled = false;
-    std::span<const AddressRange> from;  // empty: from anywhere
-    std::span<const Rule> allow;         // empty: the location's
+    std::span<const AddressRange> from{};        // empty: from anywhere
+    std::span<const Rule> allow{};               // empty: the location's
+    std::span<const std::string_view> models{};  // patterns; empty: all
+    std::span<const Limit> limits{};
+
+    // Whether it must be known which model a request is for.
+    bool needs_model() const noexcept {
+        return !models.empty() ||
+               std::any_of(limits.begin(), limits.end(),
+                           [](const Limit &l) { return !l.model.empty(); });
+    }
 };
 
 struct ClientKeySlot {

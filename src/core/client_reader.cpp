@@ -2,24 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
-#include <memory>
 
 #include "address_range.hpp"
 #include "ascii.hpp"
-#include "json_position.hpp"
+#include "limit_reader.hpp"
 #include "timestamp.hpp"
 
 namespace keystile {
 namespace {
-
-// Whether a name that means nothing to us may be shown: it is no key that was
-// written in the wrong place.
-bool is_harmless_name(std::string_view name) noexcept {
-    return name.size() <= 32 &&
-           std::all_of(name.begin(), name.end(),
-                       [](char c) { return is_alpha(c) || c == '_'; });
-}
 
 bool is_id(std::string_view id) noexcept {
     auto is_id_char = [](char c) {
@@ -31,19 +21,15 @@ bool is_id(std::string_view id) noexcept {
 }
 
 // Makes the result from the tree. Each function returns false once it has set
-// the error.
+// the file's error.
 class Reader {
 public:
-    Reader(std::string_view text, Allocator allocator) noexcept
-        : text_{text}, allocator_{allocator} {}
+    explicit Reader(JsonFileReader &file) noexcept : file_{file} {}
 
     Result<ClientKeys, ClientFileError> read(json_t *root) noexcept;
 
 private:
-    using Parts = std::initializer_list<std::string_view>;
-
     bool read_file(const JsonElement &root) noexcept;
-    bool read_version(const JsonElement &version) noexcept;
     bool read_clients(const JsonElement &list) noexcept;
     bool read_client(const JsonElement &object, std::size_t number) noexcept;
     bool read_member(std::string_view name, const JsonElement &value,
@@ -57,60 +43,36 @@ private:
     bool read_allow(const JsonElement &list, Client &client) noexcept;
     bool read_rule(const JsonElement &value, Rule &rule) noexcept;
 
-    bool expect_list(const JsonElement &value, std::string_view name) noexcept;
-    bool refuse_member(std::string_view name,
-                       const JsonElement &value) noexcept;
-    bool fail(const JsonElement &at, Parts message,
-              JsonPart part = JsonPart::value) noexcept;
-
-    bool copy(std::string_view text, std::string_view &to) noexcept;
-    template <typename T>
-    bool allocate(std::size_t count, std::span<T> &to) noexcept;
     bool allocate_tables(const JsonElement &clients) noexcept;
 
-    std::string_view text_;
-    Allocator allocator_;
+    JsonFileReader &file_;
     Json ids_{json_object()};
     std::span<Client> clients_;
     std::span<ClientKeySlot> slots_;
-    ClientFileError error_{};
 };
 
 Result<ClientKeys, ClientFileError> Reader::read(json_t *root) noexcept {
     if (!read_file(JsonElement{root})) {
-        return error_;
+        return file_.error();
     }
     return ClientKeys{clients_, slots_};
 }
 
 bool Reader::read_file(const JsonElement &root) noexcept {
     if (!json_is_object(root.json)) {
-        return fail(root, {"a client-key file must be a JSON object"});
+        return file_.fail(root, {"a client-key file must be a JSON object"});
     }
     auto read = [this](std::string_view name, const JsonElement &value) {
-        return name == "version"   ? read_version(value)
+        return name == "version"   ? file_.expect_version(value)
                : name == "clients" ? read_clients(value)
-                                   : refuse_member(name, value);
+                                   : file_.refuse_member(name, value);
     };
-    if (!for_each_member(root, read)) {
-        return false;
-    }
-    for (auto name : {"version", "clients"}) {
-        if (json_object_get(root.json, name) == nullptr) {
-            return fail(root, {"\"", name, "\" is missing"});
-        }
-    }
-    return true;
-}
-
-bool Reader::read_version(const JsonElement &version) noexcept {
-    return (json_is_integer(version.json) &&
-            json_integer_value(version.json) == 1) ||
-           fail(version, {"\"version\" must be 1"});
+    return for_each_member(root, read) &&
+           file_.expect_members(root, {"version", "clients"});
 }
 
 bool Reader::read_clients(const JsonElement &list) noexcept {
-    return expect_list(list, "clients") && allocate_tables(list) &&
+    return file_.expect_list(list, "clients") && allocate_tables(list) &&
            for_each_item(list,
                          [this](std::size_t i, const JsonElement &object) {
                              return read_client(object, i);
@@ -127,28 +89,23 @@ bool Reader::allocate_tables(const JsonElement &clients) noexcept {
         keys += json_array_size(json_object_get(object.json, "keys"));
         return true;
     });
-    auto most = text_.size() / key_length + 1;
-    return allocate(std::min(json_array_size(clients.json), most), clients_) &&
-           allocate(client_key_slot_count(std::min(keys, most)), slots_);
+    auto most = file_.text().size() / key_length + 1;
+    return file_.allocate(std::min(json_array_size(clients.json), most),
+                          clients_) &&
+           file_.allocate(client_key_slot_count(std::min(keys, most)), slots_);
 }
 
 bool Reader::read_client(const JsonElement &object,
                          std::size_t number) noexcept {
     if (!json_is_object(object.json)) {
-        return fail(object, {"a client must be a JSON object"});
+        return file_.fail(object, {"a client must be a JSON object"});
     }
     auto read = [=, this](std::string_view name, const JsonElement &value) {
         return read_member(name, value, number);
     };
-    if (!for_each_member(object, read)) {
-        return false;
-    }
-    for (auto name : {"id", "keys"}) {
-        if (json_object_get(object.json, name) == nullptr) {
-            return fail(object, {"\"", name, "\" of a client is missing"});
-        }
-    }
-    return true;
+    return for_each_member(object, read) &&
+           file_.expect_members(object, {"id", "keys"}, " of a client") &&
+           check_limits(file_, object, clients_[number]);
 }
 
 bool Reader::read_member(std::string_view name, const JsonElement &value,
@@ -161,26 +118,28 @@ bool Reader::read_member(std::string_view name, const JsonElement &value,
            : name == "disabled" ? read_disabled(value, client)
            : name == "from"     ? read_from(value, client)
            : name == "allow"    ? read_allow(value, client)
-                                : refuse_member(name, value);
+           : name == "models"   ? read_models(file_, value, client)
+           : name == "limits"   ? read_limits(file_, value, client)
+                                : file_.refuse_member(name, value);
 }
 
 bool Reader::read_id(const JsonElement &value, Client &client) noexcept {
     if (!json_is_string(value.json) || !is_id(text_of(value.json))) {
-        return fail(value, {"\"id\" must be a string of 1 to 128 of the "
-                            "characters A-Z a-z 0-9 . _ @ -"});
+        return file_.fail(value, {"\"id\" must be a string of 1 to 128 of the "
+                                  "characters A-Z a-z 0-9 . _ @ -"});
     }
     auto id = json_string_value(value.json);
     if (json_object_get(ids_.get(), id) != nullptr) {
-        return fail(value, {"the id \"", id, "\" is used twice"});
+        return file_.fail(value, {"the id \"", id, "\" is used twice"});
     }
     if (json_object_set_new(ids_.get(), id, json_true()) != 0) {
-        return fail(value, {"out of memory"});
+        return file_.fail_for_lack_of_memory();
     }
-    return copy(text_of(value.json), client.id);
+    return file_.copy(text_of(value.json), client.id);
 }
 
 bool Reader::read_keys(const JsonElement &list, std::size_t number) noexcept {
-    return expect_list(list, "keys") &&
+    return file_.expect_list(list, "keys") &&
            for_each_item(list,
                          [=, this](std::size_t, const JsonElement &value) {
                              return read_key(value, number);
@@ -192,15 +151,16 @@ bool Reader::read_key(const JsonElement &value, std::size_t number) noexcept {
                       ? parse_sha256(text_of(value.json))
                       : std::nullopt;
     if (!digest) {
-        return fail(value, {"a key must be \"sha256:\" and the 64 hexadecimal "
-                            "digits of its SHA-256"});
+        return file_.fail(value,
+                          {"a key must be \"sha256:\" and the 64 hexadecimal "
+                           "digits of its SHA-256"});
     }
     auto used = insert_client_key(slots_, *digest, number);
     if (used != nullptr) {
         auto owner = clients_[used->client - 1].id;
-        return owner.empty()
-                   ? fail(value, {"a key is listed twice"})
-                   : fail(value, {"client \"", owner, "\" has this key"});
+        return owner.empty() ? file_.fail(value, {"a key is listed twice"})
+                             : file_.fail(value, {"client \"", owner,
+                                                  "\" has this key"});
     }
     return true;
 }
@@ -210,14 +170,15 @@ bool Reader::read_expires(const JsonElement &value, Client &client) noexcept {
         client.expires = parse_timestamp(text_of(value.json));
     }
     return client.expires.has_value() ||
-           fail(value, {"\"expires\" must be a date-time of RFC 3339, such as "
-                        "\"2027-01-31T00:00:00Z\""});
+           file_.fail(value,
+                      {"\"expires\" must be a date-time of RFC 3339, such as "
+                       "\"2027-01-31T00:00:00Z\""});
 }
 
 bool Reader::read_disabled(const JsonElement &value, Client &client) noexcept {
     client.disabled = json_is_true(value.json);
     return json_is_boolean(value.json) ||
-           fail(value, {"\"disabled\" must be true or false"});
+           file_.fail(value, {"\"disabled\" must be true or false"});
 }
 
 bool Reader::read_from(const JsonElement &list, Client &client) noexcept {
@@ -227,15 +188,16 @@ bool Reader::read_from(const JsonElement &list, Client &client) noexcept {
                          ? parse_address_range(text_of(value.json))
                          : std::nullopt;
         if (!range) {
-            return fail(value, {"an element of \"from\" must be an address or "
-                                "a network without host bits, such as "
-                                "\"10.0.0.0/8\""});
+            return file_.fail(value,
+                              {"an element of \"from\" must be an address or "
+                               "a network without host bits, such as "
+                               "\"10.0.0.0/8\""});
         }
         ranges[i] = *range;
         return true;
     };
-    if (!expect_list(list, "from") ||
-        !allocate(json_array_size(list.json), ranges) ||
+    if (!file_.expect_list(list, "from") ||
+        !file_.allocate(json_array_size(list.json), ranges) ||
         !for_each_item(list, read)) {
         return false;
     }
@@ -247,13 +209,14 @@ bool Reader::read_allow(const JsonElement &list, Client &client) noexcept {
     std::span<Rule> rules;
     auto read = [&, this](std::size_t i, const JsonElement &value) {
         if (!json_is_string(value.json)) {
-            return fail(value, {"an element of \"allow\" must be a rule, such "
-                                "as \"POST /v1/responses\""});
+            return file_.fail(value,
+                              {"an element of \"allow\" must be a rule, such "
+                               "as \"POST /v1/responses\""});
         }
         return read_rule(value, rules[i]);
     };
-    if (!expect_list(list, "allow") ||
-        !allocate(json_array_size(list.json), rules) ||
+    if (!file_.expect_list(list, "allow") ||
+        !file_.allocate(json_array_size(list.json), rules) ||
         !for_each_item(list, read)) {
         return false;
     }
@@ -265,7 +228,7 @@ bool Reader::read_allow(const JsonElement &list, Client &client) noexcept {
 // the location.
 bool Reader::read_rule(const JsonElement &value, Rule &rule) noexcept {
     std::string_view text;
-    if (!copy(text_of(value.json), text)) {
+    if (!file_.copy(text_of(value.json), text)) {
         return false;
     }
     std::array<std::string_view, 4> words;
@@ -280,85 +243,24 @@ bool Reader::read_rule(const JsonElement &value, Rule &rule) noexcept {
 
     auto parsed = parse_rule(std::span{words}.first(count));
     if (!parsed) {
-        return fail(value, {"invalid rule in \"allow\": ",
-                            describe(parsed.error().fault)});
+        return file_.fail(value, {"invalid rule in \"allow\": ",
+                                  describe(parsed.error().fault)});
     }
     if (!few || parsed->any_query || !parsed->query.empty() ||
         !parsed->to_path.empty() || parsed->bearer_only) {
-        return fail(value, {"invalid rule in \"allow\": expected methods, a "
-                            "path and perhaps \"websocket\""});
+        return file_.fail(value,
+                          {"invalid rule in \"allow\": expected methods, a "
+                           "path and perhaps \"websocket\""});
     }
     rule = *parsed;
     return true;
 }
 
-bool Reader::expect_list(const JsonElement &value,
-                         std::string_view name) noexcept {
-    return json_array_size(value.json) > 0 ||  // 0 for other types, too
-           fail(value, {"\"", name, "\" must be an array, and not empty"});
-}
-
-bool Reader::refuse_member(std::string_view name,
-                           const JsonElement &value) noexcept {
-    if (name == "models" || name == "limits") {
-        return fail(value, {"\"", name, "\" is not supported in this version"},
-                    JsonPart::name);
-    }
-    if (is_harmless_name(name)) {
-        return fail(value, {"unknown member \"", name, "\""}, JsonPart::name);
-    }
-    return fail(value, {"unknown member"}, JsonPart::name);
-}
-
-bool Reader::fail(const JsonElement &at, Parts message,
-                  JsonPart part) noexcept {
-    auto position = find_json_element(text_, at.path(), part);
-    error_.line = position.line;
-    error_.column = position.column;
-    write_message(error_, message);
-    return false;
-}
-
-bool Reader::copy(std::string_view text, std::string_view &to) noexcept {
-    std::span<char> chars;
-    if (!allocate(text.size(), chars)) {
-        return false;
-    }
-    std::copy(text.begin(), text.end(), chars.begin());
-    to = {chars.data(), chars.size()};
-    return true;
-}
-
-template <typename T>
-bool Reader::allocate(std::size_t count, std::span<T> &to) noexcept {
-    auto memory =
-        allocator_.allocate(allocator_.context, count * sizeof(T), alignof(T));
-    if (memory == nullptr) {
-        write_message(error_, {"out of memory"});
-        return false;
-    }
-    to = {static_cast<T *>(memory), count};
-    std::uninitialized_value_construct_n(to.data(), count);
-    return true;
-}
-
 }  // namespace
 
-void write_message(ClientFileError &error,
-                   std::initializer_list<std::string_view> parts) noexcept {
-    auto to = error.message;
-    auto room = sizeof(error.message) - 1;
-    for (auto part : parts) {
-        part = part.substr(0, room);
-        to = std::copy(part.begin(), part.end(), to);
-        room -= part.size();
-    }
-    *to = '\0';
-}
-
 Result<ClientKeys, ClientFileError> read_clients(
-    json_t *root, std::string_view text, Allocator allocator) noexcept {
-    return Reader{text, allocator}.read(root);
+    json_t *root, JsonFileReader &file) noexcept {
+    return Reader{file}.read(root);
 }
 
 }  // namespace keystile

@@ -64,6 +64,25 @@ ErrorReply describe(Denial denial) noexcept {
     case Denial::upstream_refusal_unreadable:
         return {403, kPermission, "upstream_forbidden",
                 "The provider refused this request", false};
+    case Denial::unreadable_model:
+        return {400, kInvalidRequest, "bad_request_body",
+                "The request must name one model, in JSON that can be read",
+                false};
+    case Denial::model_not_allowed:
+        return {400, kInvalidRequest, "model_not_allowed",
+                "This API key is not allowed to use this model", false};
+    case Denial::rate_limit_exceeded:
+        return {429, "rate_limit_error", "rate_limit_exceeded",
+                "This API key has reached its limit", true};
+    case Denial::usage_limit_reached:
+        return {429, "usage_limit_reached", "usage_limit_reached",
+                "This API key has used up its budget", false};
+    case Denial::metering_unavailable:
+        return {503, kApi, "metering_unavailable",
+                "The limits of this API key cannot be checked now", true};
+    case Denial::body_too_large:
+        return {413, kInvalidRequest, "payload_too_large",
+                "The request body is too large", false};
     }
     return {500, kApi, "internal_error", "Internal error", true};
 }

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace keystile {
@@ -26,7 +27,14 @@ enum class Denial : unsigned char {
     websocket_not_allowed,
     upstream_credential_rejected,
     upstream_refusal_unreadable,
+    unreadable_model,
+    model_not_allowed,
+    rate_limit_exceeded,
+    usage_limit_reached,
+    metering_unavailable,
+    body_too_large,
 };
+inline constexpr std::size_t kDenials = 23;
 
 struct ErrorReply {
     unsigned status;

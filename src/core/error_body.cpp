@@ -1,6 +1,8 @@
 #include "error_body.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 namespace keystile {
 namespace {
@@ -21,6 +23,21 @@ void put_escaped(std::string_view text, Sink put) noexcept {
     }
 }
 
+// What Codex tells its user when a budget is used up.
+template <typename Sink>
+void put_reset(const ErrorBody &body, Sink put) noexcept {
+    if (body.resets_at <= 0) {
+        return;
+    }
+    std::array<char, 20> digits;
+    auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
+                             body.resets_at)
+                   .ptr;
+    put(std::string_view{",\"resets_at\":"});
+    put(std::string_view{digits.data(),
+                         static_cast<std::size_t>(end - digits.data())});
+}
+
 template <typename Sink>
 void put_openai(const ErrorBody &body, Sink put) noexcept {
     put(std::string_view{"{\"error\":{\"message\":\""});
@@ -30,7 +47,9 @@ void put_openai(const ErrorBody &body, Sink put) noexcept {
     put_escaped(body.reply.type, put);
     put(std::string_view{"\",\"param\":null,\"code\":\""});
     put_escaped(body.reply.code, put);
-    put(std::string_view{"\"}}"});
+    put(std::string_view{"\""});
+    put_reset(body, put);
+    put(std::string_view{"}}"});
 }
 
 template <typename Sink>

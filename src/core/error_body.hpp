@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "denial.hpp"
@@ -19,6 +20,7 @@ struct ErrorBody {
     ErrorReply reply;
     std::string_view more;        // follows reply.message
     std::string_view request_id;  // "" leaves it out
+    std::int64_t resets_at = 0;   // seconds since the epoch; 0 leaves it out
 
     // Bytes that write() will write.
     std::size_t size() const noexcept;

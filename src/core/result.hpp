@@ -36,6 +36,7 @@ public:
     }
 
     // Requires !has_value().
+    constexpr E &error() noexcept { return *std::get_if<1>(&state_); }
     constexpr const E &error() const noexcept {
         return *std::get_if<1>(&state_);
     }

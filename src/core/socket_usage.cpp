@@ -4,16 +4,31 @@ namespace keystile {
 
 std::optional<TurnRequest> SocketUsage::from_client(
     std::string_view &piece) noexcept {
+    while (auto request = next_message(piece)) {
+        if (request->creates && !request->binary) {
+            ask(*request);
+            return request;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<TurnRequest> SocketUsage::next_message(
+    std::string_view &piece) noexcept {
     std::array<char, kRoom> room;
     while (auto part = client_.next(piece, room)) {
-        if (part->kind == FramePart::Kind::text) {
+        switch (part->kind) {
+        case FramePart::Kind::text:
             request_.take(part->text);
-        } else if (part->kind == FramePart::Kind::end_of_text) {
-            auto request = request_.end_text();
-            if (request.creates) {
-                ask(request);
-                return request;
-            }
+            break;
+        case FramePart::Kind::end_of_text:
+            return request_.end_text();
+        case FramePart::Kind::end_of_binary:
+            return TurnRequest{.naming = TurnRequest::Naming::unreadable,
+                               .creates = true,
+                               .binary = true};
+        case FramePart::Kind::close:
+            break;
         }
     }
     return std::nullopt;

@@ -25,6 +25,15 @@ public:
     // the first response.create that ended in it; none when all was read.
     std::optional<TurnRequest> from_client(std::string_view &piece) noexcept;
 
+    // The same, but returns every message, and takes none for a turn until
+    // ask() says so. A binary message, which is not looked into, is one that
+    // creates what cannot be read.
+    std::optional<TurnRequest> next_message(std::string_view &piece) noexcept;
+    void ask(const TurnRequest &request) noexcept;
+
+    // What is known of the client's message that has not ended.
+    const TurnRequest &asking() const noexcept { return request_.so_far(); }
+
     // Bytes from the provider. Removes from `piece` what was read, and
     // returns the usage of the first turn that ended in it, by its last event
     // or by an error; none when all was read.
@@ -46,7 +55,6 @@ private:
     // Bytes that are unmasked at once.
     static constexpr std::size_t kRoom = 1024;
 
-    void ask(const TurnRequest &request) noexcept;
     std::optional<Usage> answer() noexcept;
 
     WebSocketFrames client_;

@@ -1,5 +1,6 @@
 #include "timestamp.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "ascii.hpp"
@@ -75,6 +76,18 @@ private:
     bool ok_ = true;
 };
 
+constexpr std::int64_t kFirstSecond = -62'167'219'200;  // of the year 0
+constexpr std::int64_t kLastSecond = 253'402'300'799;   // of the year 9999
+
+// Writes `value` with exactly `digits` digits, returns the end.
+char *put_number(char *out, std::int64_t value, std::size_t digits) noexcept {
+    for (auto i = digits; i > 0; i--) {
+        out[i - 1] = static_cast<char>('0' + value % 10);
+        value /= 10;
+    }
+    return out + digits;
+}
+
 }  // namespace
 
 std::optional<std::int64_t> parse_timestamp(std::string_view text) noexcept {
@@ -110,6 +123,27 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text) noexcept {
         return std::nullopt;
     }
     return time;
+}
+
+TimestampText::TimestampText(std::int64_t seconds) noexcept {
+    seconds = std::clamp(seconds, kFirstSecond, kLastSecond);
+    std::chrono::sys_seconds time{std::chrono::seconds{seconds}};
+    auto days = std::chrono::floor<std::chrono::days>(time);
+    std::chrono::year_month_day date{days};
+    auto second = (time - days).count();  // of the day
+
+    auto *out = put_number(text_.data(), int{date.year()}, 4);
+    *out++ = '-';
+    out = put_number(out, unsigned{date.month()}, 2);
+    *out++ = '-';
+    out = put_number(out, unsigned{date.day()}, 2);
+    *out++ = 'T';
+    out = put_number(out, second / kSecondsPerHour, 2);
+    *out++ = ':';
+    out = put_number(out, second % kSecondsPerHour / kSecondsPerMinute, 2);
+    *out++ = ':';
+    out = put_number(out, second % kSecondsPerMinute, 2);
+    *out = 'Z';
 }
 
 }  // namespace keystile

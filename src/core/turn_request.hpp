@@ -20,10 +20,11 @@ struct TurnRequest {
         unreadable,  // no text, or no name (ModelName), or no whole document
     };
 
-    ModelName model;  // where it is named, else empty
+    ModelName model{};  // where it is named, else empty
     Naming naming = Naming::missing;
     bool creates = false;  // its type is "response.create"; on a socket
     bool prewarm = false;  // "generate": false, and not both
+    bool binary = false;   // a message on a socket that is no text
 };
 
 class TurnRequestReader {

@@ -99,7 +99,8 @@ UsageScan::Event UsageScan::event_of(std::string_view type) noexcept {
     constexpr std::string_view responses = "response.";
     if (type.starts_with(responses)) {
         type.remove_prefix(responses.size());
-        bool is_last = type == "completed" || type == "incomplete";
+        bool is_last = type == "completed" || type == "incomplete" ||
+                       type == "done";  // of the Realtime interface
         return is_last             ? Event::last
                : type == "failed"  ? Event::failed
                : type == "created" ? Event::other

@@ -49,6 +49,15 @@ public:
         return is_between_frames() && message_ == 0;
     }
 
+    // The last byte that was read is of a control frame.
+    bool is_in_control_frame() const noexcept { return opcode_ >= kControl; }
+
+    // The next byte may begin a control frame, or one may come before the
+    // message ends.
+    bool may_interleave() const noexcept {
+        return is_between_frames() || !is_last_ || opcode_ >= kControl;
+    }
+
 private:
     enum class State : std::uint8_t {
         first,
@@ -69,6 +78,8 @@ private:
     std::string_view unmask(std::string_view masked,
                             std::span<char> room) noexcept;
     std::optional<FramePart> end_frame() noexcept;
+
+    static constexpr std::uint8_t kControl = 8;  // opcodes from here on
 
     std::uint64_t left_ = 0;      // bytes of the payload
     std::array<char, 4> mask_{};  // the one for the next byte first

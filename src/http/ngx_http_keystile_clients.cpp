@@ -4,56 +4,9 @@
 
 #include "core/client_file.hpp"
 #include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_json_file.hpp"
 
 namespace keystile {
-namespace {
-
-void *allocate_in_pool(void *pool, std::size_t bytes,
-                       std::size_t alignment) noexcept {
-    auto *p = static_cast<ngx_pool_t *>(pool);
-    return alignment <= NGX_ALIGNMENT ? ngx_palloc(p, bytes)
-                                      : ngx_pmemalign(p, bytes, alignment);
-}
-
-// The whole file, in memory that goes with the parse of the configuration.
-// Data is null after an error, which is logged.
-ngx_str_t read_text(ngx_conf_t *cf, ngx_str_t &name) noexcept {
-    ngx_file_t file{};
-    file.name = name;
-    file.log = cf->log;
-    file.fd = ngx_open_file(name.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (file.fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "cannot open client keys \"%V\"", &name);
-        return ngx_null_string;
-    }
-
-    ngx_str_t text = ngx_null_string;
-    ngx_file_info_t info;
-    if (ngx_fd_info(file.fd, &info) == NGX_FILE_ERROR || !ngx_is_file(&info) ||
-        ngx_file_size(&info) > static_cast<off_t>(kMaxClientFileSize)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "client keys \"%V\" must be a regular file of "
-                           "64 MB at most",
-                           &name);
-    } else {
-        auto size = static_cast<std::size_t>(ngx_file_size(&info));
-        text.data = static_cast<u_char *>(
-            ngx_palloc(cf->temp_pool, size == 0 ? 1 : size));
-        auto n = text.data == nullptr
-                     ? NGX_ERROR
-                     : ngx_read_file(&file, text.data, size, 0);
-        text.len = n == NGX_ERROR ? 0 : static_cast<std::size_t>(n);
-        if (n == NGX_ERROR) {
-            text.data = nullptr;
-        }
-    }
-    ngx_close_file(file.fd);
-    return text;
-}
-
-}  // namespace
-
 char *set_client_keys(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     auto &conf = *static_cast<MainConf *>(data);
     auto words = ngx::elements<ngx_str_t>(cf->args);
@@ -79,12 +32,11 @@ char *set_client_keys(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         return ngx::conf_error();
     }
 
-    auto text = read_text(cf, words[2]);
+    auto text = read_json_file(cf, words[2], kMaxClientFileSize);
     if (text.data == nullptr) {
         return ngx::conf_error();
     }
-    auto keys = parse_client_file(ngx::view(text),
-                                  Allocator{allocate_in_pool, cf->pool});
+    auto keys = parse_client_file(ngx::view(text), allocator_of(cf->pool));
     if (!keys) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%V:%d:%d: %s", &words[2],
                            keys.error().line, keys.error().column,

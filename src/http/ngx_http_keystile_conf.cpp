@@ -2,7 +2,9 @@
 
 #include "ngx_http_keystile_health.hpp"
 #include "ngx_http_keystile_pass.hpp"
+#include "ngx_http_keystile_status.hpp"
 #include "ngx_http_keystile_traces.hpp"
+#include "ngx_http_keystile_usage.hpp"
 
 namespace keystile {
 namespace {
@@ -77,13 +79,29 @@ void merge_policy(LocConf &conf, const LocConf &prev) noexcept {
     ngx_conf_merge_ptr_value(conf.key_headers, prev.key_headers, nullptr);
     ngx_conf_merge_ptr_value(conf.inject, prev.inject, nullptr);
     ngx_conf_merge_ptr_value(conf.set_headers, prev.set_headers, nullptr);
+    ngx_conf_merge_ptr_value(conf.meter, prev.meter, nullptr);
     ngx_conf_merge_uint_value(conf.foreign_keys, prev.foreign_keys, 0);
     ngx_conf_merge_uint_value(conf.error_format, prev.error_format, 0);
 }
 
+ngx_http_handler_pt handler_of(Handler handler) noexcept {
+    switch (handler) {
+    case Handler::none:
+        return nullptr;
+    case Handler::pass:
+        return handle_pass;
+    case Handler::health:
+        return handle_health;
+    case Handler::usage:
+        return handle_usage;
+    case Handler::status:
+        return handle_status;
+    }
+    return nullptr;
+}
+
 // Mistakes that only show once traffic comes.
 void warn(ngx_conf_t *cf, const LocConf &conf) noexcept {
-    auto &to = *conf.destination;
     auto *cscf = static_cast<ngx_http_core_srv_conf_t *>(
         ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module));
     auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
@@ -94,14 +112,14 @@ void warn(ngx_conf_t *cf, const LocConf &conf) noexcept {
                       "\"underscores_in_headers\" is off: nginx drops the "
                       "\"session_id\" header of older Codex versions before "
                       "\"keystile_pass\" sees it, in %s:%ui",
-                      to.file_name, to.line);
+                      conf.file_name, conf.line);
     }
     if (clcf->client_max_body_size != 0 &&
         clcf->client_max_body_size < kTightBodyLimit) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"client_max_body_size\" is below 16m: requests of "
                       "agents to \"keystile_pass\" can be larger, in %s:%ui",
-                      to.file_name, to.line);
+                      conf.file_name, conf.line);
     }
 }
 
@@ -153,6 +171,7 @@ void *create_main_conf(ngx_conf_t *cf) noexcept {
                        sizeof(Credential *)) != NGX_OK ||
         ngx_array_init(&conf->client_sets, cf->pool, 4, sizeof(ClientSet *)) !=
             NGX_OK ||
+        ngx_array_init(&conf->zones, cf->pool, 4, sizeof(Zone *)) != NGX_OK ||
         ngx_array_init(&conf->tls, cf->pool, 4, sizeof(LocConf *)) != NGX_OK ||
         ngx_array_init(&conf->key_headers, cf->pool, 4,
                        sizeof(std::string_view)) != NGX_OK) {
@@ -237,6 +256,7 @@ void *create_loc_conf(ngx_conf_t *cf) noexcept {
     u.ssl_verify = 1;
 
     conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
+    conf->meter = ngx::unset_ptr<Zone>();
     conf->rules = ngx::unset_ptr<ngx_array_t>();
     conf->admit = ngx::unset_ptr<ngx_array_t>();
     conf->key_headers = ngx::unset_ptr<ngx_array_t>();
@@ -265,27 +285,34 @@ char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept {
     if (clcf->noname && clcf->handler == nullptr &&
         prev.handler != Handler::none) {
         conf.handler = prev.handler;
+        conf.shown = prev.shown;
+        conf.status_format = prev.status_format;
         conf.destination = prev.destination;
+        conf.directive = prev.directive;
+        conf.file_name = prev.file_name;
+        conf.line = prev.line;
         inherited = true;
     }
     if (clcf->lmt_excpt && clcf->handler == nullptr) {
-        clcf->handler = conf.handler == Handler::pass     ? handle_pass
-                        : conf.handler == Handler::health ? handle_health
-                                                          : nullptr;
+        clcf->handler = handler_of(conf.handler);
     }
     if (conf.destination != nullptr && !inherited &&
         clcf->handler != handle_pass) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "another directive takes the requests of "
                       "\"keystile_pass\" in %s:%ui",
-                      conf.destination->file_name, conf.destination->line);
+                      conf.file_name, conf.line);
         return ngx::conf_error();
     }
-    if (conf.handler == Handler::health && !inherited &&
-        clcf->handler != handle_health) {
+    if (conf.handler != Handler::none && !inherited &&
+        clcf->handler != handler_of(conf.handler)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "another directive takes the requests of "
-                           "\"keystile_health\"");
+                           "another directive takes the requests of \"%V\"",
+                           &conf.directive);
+        return ngx::conf_error();
+    }
+    if (conf.handler == Handler::usage &&
+        make_usage_route(cf, conf) != NGX_OK) {
         return ngx::conf_error();
     }
     if (merge_pass(cf, conf, prev) != NGX_CONF_OK) {

@@ -8,6 +8,7 @@
 
 #include "core/admission.hpp"
 #include "core/error_body.hpp"
+#include "core/price_table.hpp"
 #include "core/request_head.hpp"
 #include "core/secret_line.hpp"
 
@@ -16,6 +17,8 @@ extern ngx_module_t ngx_http_keystile_module;
 }
 
 namespace keystile {
+
+struct Zone;
 
 // keystile_key_headers, where it is not given.
 inline constexpr std::array<std::string_view, 2> kDefaultKeyHeaderNames{
@@ -38,9 +41,11 @@ struct Credential {
 
 struct MainConf {
     ngx_flag_t harden;
-    ngx_array_t credentials;  // Credential *
-    ngx_array_t client_sets;  // ClientSet *
-    ngx_array_t tls;          // LocConf *, each with a TLS context of its own
+    ngx_array_t credentials;   // Credential *
+    ngx_array_t client_sets;   // ClientSet *
+    ngx_array_t zones;         // Zone *
+    const PriceTable *prices;  // null: no keystile_prices
+    ngx_array_t tls;           // LocConf *, each with a TLS context of its own
     // Names in any keystile_key_headers: none of them goes up anywhere, since
     // a redirect can take a request from one location to another.
     // Those of credentials are among them.
@@ -63,7 +68,9 @@ struct Route {
     std::string_view key_header_words;  // " in Authorization header or …"
 };
 
-enum class Handler : unsigned char { none, pass, health };
+enum class Handler : unsigned char { none, pass, health, usage, status };
+
+enum class StatusFormat : ngx_uint_t { prometheus, json, html };
 
 enum class ErrorFormat : ngx_uint_t { automatic, openai, anthropic };
 
@@ -74,8 +81,6 @@ struct Destination {
     bool tls;
     bool insecure_allowed;
     ngx_str_t base;
-    u_char *file_name;  // of the directive, for messages of the merge
-    ngx_uint_t line;
 };
 
 struct LocConf {
@@ -85,9 +90,19 @@ struct LocConf {
     ngx_http_upstream_conf_t tunnel;
     ngx_msec_t websocket_timeout;
 
+    // Where the directive that made it a location of ours was written, for
+    // messages of the merge.
+    ngx_str_t directive;
+    u_char *file_name;
+    ngx_uint_t line;
+
     Destination *destination;                // null: no keystile_pass here
     ngx_http_upstream_resolved_t *resolved;  // null: known at start
     Handler handler;
+
+    Zone *meter;  // of keystile_meter; null: off
+    Zone *shown;  // of keystile_usage, keystile_status
+    StatusFormat status_format;
 
     ngx_array_t *rules;        // Rule
     ngx_array_t *admit;        // ngx_str_t, as written
@@ -105,7 +120,7 @@ struct LocConf {
     ngx_str_t ssl_crl;
     ngx_array_t *ssl_conf_commands;
 
-    const Route *route;  // null: no keystile_pass here
+    const Route *route;  // null: no keystile_pass and no keystile_usage here
 };
 
 inline MainConf *main_conf(ngx_conf_t *cf) noexcept {
@@ -132,9 +147,21 @@ char *init_main_conf(ngx_conf_t *cf, void *conf) noexcept;
 void *create_loc_conf(ngx_conf_t *cf) noexcept;
 char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept;
 
+// Says what is wrong with a location as a whole, at the directive that made
+// it ours. NGX_ERROR.
+ngx_int_t fail_location(ngx_conf_t *cf, const LocConf &conf, const char *what,
+                        const ngx_str_t &word = {}) noexcept;
+
+// Of keystile_set_header, into the route. NGX_ERROR after logging why not.
+ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
+                              Route &route) noexcept;
+
 // Makes conf.route, conf.upstream.upstream or conf.resolved out of a merged
 // location with keystile_pass. NGX_ERROR after logging why not.
 ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept;
+
+// The same for keystile_usage, where only the caller is of interest.
+ngx_int_t make_usage_route(ngx_conf_t *cf, LocConf &conf) noexcept;
 
 // Where the destination is: a group, addresses known now, or a name to be
 // resolved for each request.

@@ -6,45 +6,15 @@
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_health.hpp"
 #include "ngx_http_keystile_pass.hpp"
+#include "ngx_http_keystile_status.hpp"
+#include "ngx_http_keystile_usage.hpp"
+#include "ngx_http_keystile_zone.hpp"
 
 namespace keystile {
 namespace {
 
 constexpr std::string_view kHttp = "http://";
 constexpr std::string_view kHttps = "https://";
-
-// Headers that keystile_set_header must leave alone: we write them, or they
-// belong to the connection.
-constexpr std::array<std::string_view, 10> kOwnHeaders{
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "te",
-    "trailer",
-    "sec-websocket-protocol",
-    "upgrade",
-    "transfer-encoding",
-    "proxy-connection",
-};
-
-char *refuse(ngx_conf_t *cf, const ngx_str_t &word,
-             std::string_view why) noexcept {
-    ngx_str_t text = ngx::str(why);
-    auto *words = static_cast<ngx_str_t *>(cf->args->elts);
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": invalid \"%V\": %V",
-                       &words[0], &word, &text);
-    return ngx::conf_error();
-}
-
-// The array at `slot`, made when this is its first line on this level.
-ngx_array_t *own_array(ngx_conf_t *cf, ngx_array_t *&slot,
-                       std::size_t size) noexcept {
-    if (ngx::is_unset(slot)) {
-        slot = ngx_array_create(cf->pool, 4, size);
-    }
-    return slot;
-}
 
 // Splits "https://host:port/base"; false when it is neither http nor https.
 bool split_url(Destination &to) noexcept {
@@ -80,14 +50,39 @@ ngx_int_t take_base(Destination &to) noexcept {
     return target && !target->has_query ? NGX_OK : NGX_ERROR;
 }
 
-// Makes `handler` the one of the location; false where it has another.
-bool take_location(ngx_conf_t *cf, ngx_http_handler_pt handler) noexcept {
+// Makes `handler` the one of the location, and `kind` what it is to us.
+char *take_location(ngx_conf_t *cf, LocConf &conf, Handler kind,
+                    ngx_http_handler_pt handler) noexcept {
     auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
-    return std::exchange(clcf->handler, handler) == nullptr;
+    conf.handler = kind;
+    conf.directive = ngx::elements<ngx_str_t>(cf->args)[0];
+    conf.file_name = cf->conf_file->file.name.data;
+    conf.line = cf->conf_file->line;
+    return std::exchange(clcf->handler, handler) == nullptr
+               ? NGX_CONF_OK
+               : ngx::conf_message(
+                     "is not for a location that another directive handles");
 }
 
 }  // namespace
+
+char *refuse(ngx_conf_t *cf, const ngx_str_t &word,
+             std::string_view why) noexcept {
+    ngx_str_t text = ngx::str(why);
+    auto *words = static_cast<ngx_str_t *>(cf->args->elts);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": invalid \"%V\": %V",
+                       &words[0], &word, &text);
+    return ngx::conf_error();
+}
+
+ngx_array_t *own_array(ngx_conf_t *cf, ngx_array_t *&slot,
+                       std::size_t size) noexcept {
+    if (ngx::is_unset(slot)) {
+        slot = ngx_array_create(cf->pool, 4, size);
+    }
+    return slot;
+}
 
 char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     auto &conf = *static_cast<LocConf *>(data);
@@ -101,8 +96,6 @@ char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         return ngx::conf_error();
     }
     to->url = words[1];
-    to->file_name = cf->conf_file->file.name.data;
-    to->line = cf->conf_file->line;
 
     for (auto &word : words.subspan(2)) {
         if (ngx::view(word) != "insecure_upstream=on") {
@@ -130,11 +123,7 @@ char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     }
 
     conf.destination = to;
-    conf.handler = Handler::pass;
-    return take_location(cf, handle_pass)
-               ? NGX_CONF_OK
-               : ngx::conf_message(
-                     "is not for a location that another directive handles");
+    return take_location(cf, conf, Handler::pass, handle_pass);
 }
 
 char *set_health(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
@@ -142,11 +131,43 @@ char *set_health(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     if (conf.handler != Handler::none) {
         return ngx::conf_message("is duplicate");
     }
-    conf.handler = Handler::health;
-    return take_location(cf, handle_health)
-               ? NGX_CONF_OK
-               : ngx::conf_message(
-                     "is not for a location that another directive handles");
+    return take_location(cf, conf, Handler::health, handle_health);
+}
+
+char *set_usage(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
+    auto &conf = *static_cast<LocConf *>(data);
+    if (conf.handler != Handler::none) {
+        return ngx::conf_message("is duplicate");
+    }
+    conf.shown = find_zone(cf, ngx::elements<ngx_str_t>(cf->args)[1]);
+    return conf.shown == nullptr
+               ? ngx::conf_error()
+               : take_location(cf, conf, Handler::usage, handle_usage);
+}
+
+char *set_status(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
+    auto &conf = *static_cast<LocConf *>(data);
+    auto words = ngx::elements<ngx_str_t>(cf->args);
+    if (conf.handler != Handler::none) {
+        return ngx::conf_message("is duplicate");
+    }
+    for (auto &word : words.subspan(2)) {
+        constexpr std::string_view kFormat = "format=";
+        auto text = ngx::view(word);
+        auto format = text.starts_with(kFormat)
+                          ? status_format(text.substr(kFormat.size()))
+                          : std::nullopt;
+        if (!format) {
+            return refuse(cf, word,
+                          "expected \"format=prometheus\", \"format=json\" "
+                          "or \"format=html\"");
+        }
+        conf.status_format = *format;
+    }
+    conf.shown = find_zone(cf, words[1]);
+    return conf.shown == nullptr
+               ? ngx::conf_error()
+               : take_location(cf, conf, Handler::status, handle_status);
 }
 
 char *set_allow(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
@@ -222,48 +243,6 @@ char *refuse_variables(ngx_conf_t *cf, void *, void *string) noexcept {
     return refuse(cf, value,
                   "variables are not allowed: where a credential goes must "
                   "not depend on the request");
-}
-
-char *set_set_header(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
-    auto &conf = *static_cast<LocConf *>(data);
-    auto words = ngx::elements<ngx_str_t>(cf->args);
-    auto name = ngx::view(words[1]);
-
-    if (!is_token(name)) {
-        return refuse(cf, words[1], "expected a header name");
-    }
-    if (is_credential_header(name)) {
-        return refuse(cf, words[1],
-                      "a credential comes only from \"keystile_credential\"");
-    }
-    for (auto own : kOwnHeaders) {
-        if (same_header_name(own, name)) {
-            return refuse(cf, words[1], "keystile writes this header itself");
-        }
-    }
-
-    auto value = ngx::view(words[2]);
-    if (equals_ignoring_case(name, "host") &&
-        value.find('$') != std::string_view::npos) {
-        return refuse(cf, words[2],
-                      "variables are not allowed for \"Host\": where a "
-                      "credential goes must not depend on the request");
-    }
-    auto *headers = own_array(cf, conf.set_headers, sizeof(SetHeader));
-    auto *header = headers == nullptr
-                       ? nullptr
-                       : static_cast<SetHeader *>(ngx_array_push(headers));
-    if (header == nullptr) {
-        return ngx::conf_error();
-    }
-    *header = SetHeader{.name = name, .value = {}};
-
-    ngx_http_compile_complex_value_t ccv{};
-    ccv.cf = cf;
-    ccv.value = &words[2];
-    ccv.complex_value = &header->value;
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : ngx::conf_error();
 }
 
 }  // namespace keystile

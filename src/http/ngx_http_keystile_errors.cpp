@@ -1,6 +1,7 @@
 #include "ngx_http_keystile_errors.hpp"
 
 #include "core/ascii.hpp"
+#include "core/limit_text.hpp"
 #include "core/rules.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 
@@ -12,6 +13,7 @@ using namespace ngx::literals;
 constinit ngx_http_output_header_filter_pt next_header_filter = nullptr;
 constinit ngx_http_output_body_filter_pt next_body_filter = nullptr;
 
+constexpr std::string_view kRetryAfter = "10";  // seconds
 constexpr std::string_view kEventStream = "text/event-stream";
 
 ngx_int_t give(ngx_http_request_t *r, std::string_view name,
@@ -57,13 +59,26 @@ const Refusal *refusal_of(ngx_http_request_t *r,
                                                                     : nullptr;
 }
 
-// What is added to the message: where a key was looked for.
-std::string_view more_of(const Refusal *refusal, const Route &route) noexcept {
+// What is added to the message: which limit is used up, or where a key was
+// looked for. Empty when out of memory.
+std::string_view more_of(ngx_http_request_t *r, const Refusal *refusal,
+                         const Route &route) noexcept {
+    if (refusal != nullptr && refusal->limit != nullptr) {
+        LimitText text{*refusal->limit, refusal->resets_at};
+        return ngx::view(ngx::copy(r->pool, text.view()));
+    }
     if (refusal == nullptr || refusal->denial != Denial::missing_key) {
         return {};
     }
     return refusal->bearer_only ? " in Authorization header"
                                 : route.key_header_words;
+}
+
+// When a budget begins anew; 0 where trying again before that is of use.
+std::int64_t reset_time(const Refusal *refusal) noexcept {
+    return refusal != nullptr && refusal->denial == Denial::usage_limit_reached
+               ? refusal->resets_at
+               : 0;
 }
 
 // RFC 9110 10.2.1: the methods that the path does have.
@@ -97,6 +112,57 @@ ngx_int_t give_allow(ngx_http_request_t *r, const Route &route,
                 {text, static_cast<std::size_t>(p - text)});
 }
 
+ngx_int_t give_copy(ngx_http_request_t *r, std::string_view name,
+                    std::string_view value) noexcept {
+    auto copy = ngx::copy(r->pool, value);
+    return copy.data == nullptr ? NGX_ERROR
+                                : give(r, name, name, ngx::view(copy));
+}
+
+// "x-ratelimit-limit-requests: 60" and so on, as OpenAI names them.
+ngx_int_t give_limit(ngx_http_request_t *r, std::string_view what,
+                     std::string_view unit, std::string_view value) noexcept {
+    constexpr std::string_view kPrefix = "x-ratelimit-";
+    auto size = kPrefix.size() + what.size() + 1 + unit.size();
+    auto *name = static_cast<char *>(ngx_pnalloc(r->pool, size));
+    if (name == nullptr) {
+        return NGX_ERROR;
+    }
+    auto *p = std::copy(kPrefix.begin(), kPrefix.end(), name);
+    p = std::copy(what.begin(), what.end(), p);
+    *p++ = '-';
+    std::copy(unit.begin(), unit.end(), p);
+    return give_copy(r, {name, size}, value);
+}
+
+// RFC 9110 10.2.3, and what is left of the limit: nothing, or what is smaller
+// than what is open now.
+ngx_int_t give_limit_headers(ngx_http_request_t *r,
+                             const Refusal &refusal) noexcept {
+    const auto &limit = *refusal.limit;
+    auto wait = limit.per == LimitPeriod::none
+                    ? 1
+                    : ngx_max(refusal.resets_at - ngx_time(), 1);
+    auto left = limit.most > refusal.used ? limit.most - refusal.used : 0;
+    NumberText seconds{static_cast<std::uint64_t>(wait)};
+    std::array<char, 32> reset;
+    auto *end =
+        std::copy(seconds.view().begin(), seconds.view().end(), reset.begin());
+    *end++ = 's';
+
+    auto unit = name_of(limit.kind);
+    bool given =
+        give_copy(r, "retry-after", seconds.view()) == NGX_OK &&
+        give_limit(r, "limit", unit,
+                   limit_number(limit.kind, limit.most).view()) == NGX_OK &&
+        give_limit(r, "remaining", unit,
+                   limit_number(limit.kind, left).view()) == NGX_OK &&
+        give_limit(r, "reset", unit,
+                   {reset.data(),
+                    static_cast<std::size_t>(end - reset.begin())}) == NGX_OK;
+    return given ? NGX_OK : NGX_ERROR;
+}
+
 ngx_int_t give_error_headers(ngx_http_request_t *r, Exchange &exchange,
                              const ErrorReply &reply,
                              const Refusal *refusal) noexcept {
@@ -111,6 +177,13 @@ ngx_int_t give_error_headers(ngx_http_request_t *r, Exchange &exchange,
     if (reply.status == NGX_HTTP_UNAUTHORIZED &&
         give(r, "WWW-Authenticate", "www-authenticate", "Bearer") != NGX_OK) {
         return NGX_ERROR;
+    }
+    if (refusal != nullptr && refusal->limit != nullptr) {
+        return give_limit_headers(r, *refusal);
+    }
+    if (refusal != nullptr &&
+        refusal->denial == Denial::metering_unavailable) {
+        return give(r, "Retry-After", "retry-after", kRetryAfter);
     }
     if (refusal != nullptr && reply.status == NGX_HTTP_NOT_ALLOWED) {
         return give_allow(r, *loc_conf(r)->route, refusal->pattern);
@@ -128,8 +201,9 @@ ngx_int_t make_json(ngx_http_request_t *r, Exchange &exchange) noexcept {
             : describe_status(static_cast<unsigned>(r->headers_out.status));
     ErrorBody body{.shape = exchange.error_shape(conf),
                    .reply = reply,
-                   .more = more_of(refusal, *conf.route),
-                   .request_id = exchange.request_id()};
+                   .more = more_of(r, refusal, *conf.route),
+                   .request_id = exchange.request_id(),
+                   .resets_at = reset_time(refusal)};
 
     auto size = body.size();
     auto *text = static_cast<char *>(ngx_pnalloc(r->pool, size));
@@ -156,7 +230,7 @@ bool is_error_page(ngx_http_request_t *r) noexcept {
 }
 
 ngx_int_t filter_header(ngx_http_request_t *r) noexcept {
-    if (r != r->main || loc_conf(r)->handler != Handler::pass) {
+    if (r != r->main || loc_conf(r)->route == nullptr) {
         return next_header_filter(r);
     }
     auto *exchange = Exchange::of(r);
@@ -171,6 +245,7 @@ ngx_int_t filter_header(ngx_http_request_t *r) noexcept {
     if (exchange->attempt.relaying) {
         rc = complete_relayed(r, *exchange);
     } else if (is_error_page(r)) {
+        exchange->settle();  // there will be no other reply
         rc = make_json(r, *exchange);
     }
     return rc == NGX_OK ? next_header_filter(r) : NGX_ERROR;
@@ -192,7 +267,7 @@ ngx_int_t send_error_text(ngx_http_request_t *r, Exchange &exchange) noexcept {
 }
 
 ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) noexcept {
-    if (r != r->main || loc_conf(r)->handler != Handler::pass) {
+    if (r != r->main || loc_conf(r)->route == nullptr) {
         return next_body_filter(r, in);
     }
     auto *exchange = Exchange::find(r);

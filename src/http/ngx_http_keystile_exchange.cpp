@@ -1,7 +1,10 @@
 #include "ngx_http_keystile_exchange.hpp"
 
+#include "core/limit_text.hpp"
+#include "ngx_http_keystile_meter.hpp"
 #include "ngx_http_keystile_process.hpp"
 #include "ngx_http_keystile_traces.hpp"
+#include "ngx_http_keystile_tunnel.hpp"
 
 namespace keystile {
 namespace {
@@ -45,13 +48,17 @@ std::optional<Address> peer_address(const sockaddr *sa) noexcept {
 }  // namespace
 
 Exchange::Exchange(ngx_http_request_t *r) noexcept
-    : r_{r}, pool_{r->pool}, headers_{kDefaultKeyHeaders} {
+    : r_{r},
+      is_post_{r->method == NGX_HTTP_POST},
+      pool_{r->pool},
+      headers_{kDefaultKeyHeaders} {
     const auto *route = loc_conf(r)->route;
     read_headers(route != nullptr ? route->policy.key_headers
                                   : kDefaultKeyHeaders);
 }
 
 Exchange::~Exchange() {
+    settle();
     auto names = ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
     forget_request_head(r_, pool_, names);
 }
@@ -135,15 +142,86 @@ Decision Exchange::make_decision(const Route &route) noexcept {
                             known ? &*known : nullptr);
 }
 
+// The refusal, yet to be logged.
+Refusal *Exchange::take_back(Denial denial) noexcept {
+    const auto &permit = **decision_;
+    Refusal refusal{};
+    refusal.denial = denial;
+    refusal.pattern = permit.rule().path;
+    refusal.identity = permit.identity();
+    if (refusal.identity.client != nullptr) {
+        refusal.client = refusal.identity.client->id;
+    }
+    decision_ = Decision{refusal};
+    return &decision_->error();
+}
+
+void Exchange::refuse(Denial denial) noexcept {
+    log_refusal(*take_back(denial));
+}
+
+void Exchange::refuse(const UsedUp &used_up) noexcept {
+    if (used_up.limit == nullptr) {
+        return refuse(Denial::metering_unavailable);
+    }
+    auto *refusal =
+        take_back(passes_soon(*used_up.limit) ? Denial::rate_limit_exceeded
+                                              : Denial::usage_limit_reached);
+    refusal->limit = used_up.limit;
+    refusal->used = used_up.used;
+    refusal->resets_at = used_up.resets_at;
+    log_refusal(*refusal);
+}
+
+// A reply of an error is not charged for. What is neither known to be one nor
+// seen to its end may have been.
+void Exchange::settle() noexcept {
+    if (tunnel != nullptr) {
+        tunnel->close();
+    }
+    if (meter == nullptr || std::exchange(settled_, true)) {
+        return;
+    }
+    if (decision_ && decision_->has_value() && !(*decision_)->websocket()) {
+        Outcome outcome{};
+        outcome.was_sent = attempt.was_sent;
+        if (meter->reader != nullptr) {
+            outcome.usage = meter->reader->usage();
+        }
+        // What was seen to its end and speaks of no model is none's answer.
+        bool is_turn = !outcome.usage.complete ||
+                       !outcome.usage.model.view().empty() ||
+                       !meter->http_turn.model.view().empty();
+        bool unknown =
+            meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
+        outcome.is_open = attempt.was_sent && unknown && is_turn && is_post_;
+        if (attempt.was_sent && r_->headers_in.content_length_n > 0) {
+            meter->sent(
+                static_cast<std::size_t>(r_->headers_in.content_length_n));
+        }
+        meter->reader = nullptr;
+        meter->settle(meter->http_turn, outcome);
+    }
+    meter->close();
+}
+
 void Exchange::log_refusal(const Refusal &refusal) const noexcept {
     auto code = ngx::str(describe(refusal.denial).code);
     auto client = ngx::str(refusal.client.empty() ? "-" : refusal.client);
     auto fault = ngx::str(refusal.fault ? describe(*refusal.fault)
                                         : describe(refusal.denial).message);
 
+    ngx_str_t limit = ngx_null_string;
+    std::optional<LimitText> text;
+    if (refusal.limit != nullptr) {
+        text.emplace(*refusal.limit, refusal.resets_at);
+        limit = ngx::str(text->view());
+    }
+
     ngx_log_error(NGX_LOG_ERR, r_->connection->log, 0,
-                  "keystile refused the request: %V (%V), client id \"%V\"",
-                  &code, &fault, &client);
+                  "keystile refused the request: %V (%V%V), client id \"%V\"",
+                  &code, &fault, &limit, &client);
+    count_refusal(r_, refusal.identity, refusal.denial);
 }
 
 std::string_view Exchange::request_id() noexcept {
@@ -153,6 +231,13 @@ std::string_view Exchange::request_id() noexcept {
         request_id_size_ = id.size();
     }
     return {request_id_.data(), request_id_size_};
+}
+
+bool Exchange::reads_reply() const noexcept {
+    const auto &permit = **decision_;
+    const auto *client = permit.identity().client;
+    return meter != nullptr || (permit.websocket() && client != nullptr &&
+                                !client->models.empty());
 }
 
 ErrorShape Exchange::error_shape(const LocConf &conf) const noexcept {

@@ -6,12 +6,16 @@
 
 #include <optional>
 
+#include "core/meter_zone.hpp"
 #include "core/provider_refusal.hpp"
 #include "core/request_id.hpp"
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_upload.hpp"
 
 namespace keystile {
+
+class Meter;
+class Tunnel;
 
 // What it holds of the request's head are views. nginx reuses that memory once
 // a WebSocket is open: after a 101, nothing may look at them. The request id is
@@ -38,9 +42,21 @@ public:
         return decision_ ? &*decision_ : nullptr;
     }
 
+    // Takes an admission back: the request is refused after all. One log line.
+    void refuse(Denial denial) noexcept;
+    void refuse(const UsedUp &used_up) noexcept;
+
+    // Counts what it cost and gives back what was set aside for it, once. To
+    // be called when its reply is over: nginx may keep a request for long
+    // after that. The destructor does, for all other paths.
+    void settle() noexcept;
+
     // The id that goes up and comes back: the caller's, when it is one we
     // accept, else one of our own.
     std::string_view request_id() noexcept;
+
+    // Whether what passes is read: it must not be packed then.
+    bool reads_reply() const noexcept;
 
     // The shape of our errors for this caller.
     ErrorShape error_shape(const LocConf &conf) const noexcept;
@@ -65,6 +81,11 @@ public:
     Try attempt;
     const Credential *credential = nullptr;  // the one that was sent
 
+    // What it costs; null where nobody counts.
+    Meter *meter = nullptr;
+    Tunnel *tunnel = nullptr;     // a WebSocket that is read; else null
+    bool may_be_charged = false;  // there was no reply, but not by a failure
+
     Upload upload;
 
     // nginx's own reader of the request body, while it is arriving.
@@ -85,9 +106,11 @@ public:
 private:
     void read_headers(std::span<const std::string_view> key_headers) noexcept;
     Decision make_decision(const Route &route) noexcept;
+    Refusal *take_back(Denial denial) noexcept;
     void log_refusal(const Refusal &refusal) const noexcept;
 
     ngx_http_request_t *r_;
+    bool is_post_;
     ngx_pool_t *pool_;  // which r_ has no more when this is destroyed
     CallerHeaders headers_;
     std::array<char, kLongestRequestId> request_id_;
@@ -95,6 +118,7 @@ private:
     const Route *decided_for_ = nullptr;
     ngx_str_t decided_method_ = ngx_null_string;
     std::optional<Decision> decision_;
+    bool settled_ = false;
 };
 
 }  // namespace keystile

@@ -2,6 +2,7 @@
 
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_limits.hpp"
 #include "ngx_http_keystile_peer.hpp"
 #include "ngx_http_keystile_reply_body.hpp"
 #include "ngx_http_keystile_request.hpp"
@@ -104,6 +105,9 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     if (!decision) {
         return refuse(r, decision.error().denial);
     }
+    if (!check_limits(r, *exchange)) {
+        return refuse(r, decision.error().denial);
+    }
     // nginx leaves the flag with a body that it did not read whole.
     if (r->request_body != nullptr && r->request_body_no_buffering) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
@@ -116,13 +120,14 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    r->request_body_no_buffering = !conf.upstream.request_buffering;
-    ngx_int_t rc =
-        ngx_http_read_client_request_body(r, ngx_http_upstream_init);
+    bool buffered =
+        conf.upstream.request_buffering || needs_body(r, *exchange);
+    r->request_body_no_buffering = !buffered;
+    ngx_int_t rc = ngx_http_read_client_request_body(r, check_body);
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
     }
-    if (rc == NGX_AGAIN && conf.upstream.request_buffering) {
+    if (rc == NGX_AGAIN && buffered) {
         exchange->body_reader = r->read_event_handler;
         r->read_event_handler = read_body;
     }

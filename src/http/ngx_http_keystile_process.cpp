@@ -7,6 +7,8 @@
 
 #include "core/process_hardening.hpp"
 #include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_state.hpp"
+#include "ngx_http_keystile_zone.hpp"
 
 namespace keystile {
 namespace {
@@ -113,6 +115,36 @@ void harden_worker(ngx_cycle_t *cycle) noexcept {
     }
 }
 
+MainConf *conf_of(ngx_cycle_t *cycle) noexcept {
+    return static_cast<MainConf *>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_keystile_module));
+}
+
+constexpr ngx_msec_t kTendEvery = 5000;  // as README says
+constinit ngx_event_t tend_event{};
+
+void tend(ngx_event_t *ev) noexcept {
+    auto &conf = *static_cast<MainConf *>(ev->data);
+    tend_zones(conf, ev->log);
+    for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
+        begin_save(*zone);
+    }
+    ngx_add_timer(ev, kTendEvery);
+}
+
+void begin_tending(ngx_cycle_t *cycle) noexcept {
+    auto *conf = conf_of(cycle);
+    if (conf == nullptr || conf->zones.nelts == 0) {
+        return;
+    }
+    enter_zones(cycle, *conf);
+    tend_event.handler = tend;
+    tend_event.data = conf;
+    tend_event.log = cycle->log;
+    tend_event.cancelable = 1;
+    ngx_add_timer(&tend_event, kTendEvery);
+}
+
 }  // namespace
 
 ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
@@ -150,6 +182,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
     if (current != nullptr && current->harden) {
         harden_worker(cycle);
     }
+    begin_tending(cycle);
     if (!locked) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                       "keystile: a credential could not be locked in the "
@@ -159,7 +192,12 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
     return NGX_OK;
 }
 
-void exit_process(ngx_cycle_t *) noexcept { sha256.reset(); }
+void exit_process(ngx_cycle_t *cycle) noexcept {
+    if (auto *conf = conf_of(cycle)) {
+        leave_zones(*conf);
+    }
+    sha256.reset();
+}
 
 Sha256 &process_sha256() noexcept { return *sha256; }
 

@@ -1,6 +1,7 @@
 #include "ngx_http_keystile_reply_body.hpp"
 
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_meter.hpp"
 #include "ngx_http_keystile_refusal.hpp"
 #include "ngx_http_keystile_traces.hpp"
 
@@ -13,6 +14,16 @@ void append_out(ngx_http_upstream_t *u, ngx_chain_t *cl) noexcept {
         ll = &(*ll)->next;
     }
     *ll = cl;
+}
+
+void meter_reply(Meter &meter, std::string_view piece) noexcept {
+    meter.received(piece.size());
+    if (meter.reader != nullptr && !piece.empty()) {
+        if (meter.http_turn.first_token == 0) {
+            meter.http_turn.first_token = ngx_current_msec;
+        }
+        meter.reader->read(piece);
+    }
 }
 
 // Adds bytes of the reply's buffer to what goes to the client now.
@@ -40,6 +51,9 @@ ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
     cl->buf->last = last;
     cl->buf->tag = u->output.tag;
     append_out(u, cl);
+    if (exchange.meter != nullptr) {
+        meter_reply(*exchange.meter, ngx::view({size, pos}));
+    }
     return NGX_OK;
 }
 

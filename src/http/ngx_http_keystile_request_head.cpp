@@ -37,17 +37,32 @@ void put_line(std::string_view name, std::string_view value,
     put(kCrlf);
 }
 
+// What a client offers to unpack, we could not read.
+bool hides_reply(std::string_view name) noexcept {
+    return same_header_name(name, "accept-encoding") ||
+           same_header_name(name, "sec-websocket-extensions");
+}
+
 template <typename Put>
 void put_client_headers(const Head &head, Put put) noexcept {
+    bool coded = false;
     ngx::for_each_header(head.r->headers_in.headers, [&](ngx_table_elt_t &h) {
         auto name = ngx::view(h.key);
         auto value = ngx::view(h.value);
-        if (forwards_request_header(name, value, head.route.head) &&
-            !named_by_connection(head, name)) {
+        if (!forwards_request_header(name, value, head.route.head) ||
+            named_by_connection(head, name)) {
+            return true;
+        }
+        if (head.exchange.reads_reply() && hides_reply(name)) {
+            coded = coded || same_header_name(name, "accept-encoding");
+        } else {
             put_line(name, value, put);
         }
         return true;
     });
+    if (coded) {
+        put_line("Accept-Encoding", "identity", put);
+    }
 }
 
 template <typename Put>
@@ -134,7 +149,7 @@ void for_each_protocols(const Head &head, Visit visit) noexcept {
     });
 }
 
-constexpr std::size_t kLongestFraming = 64;
+constexpr std::size_t kLongestFraming = 96;  // and Accept-Encoding
 
 std::size_t line_size(std::string_view name, std::string_view value) noexcept {
     return name.size() + 2 + value.size() + kCrlf.size();

@@ -3,8 +3,10 @@
 #include "core/ascii.hpp"
 #include "core/request_head.hpp"
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_meter.hpp"
 #include "ngx_http_keystile_refusal.hpp"
 #include "ngx_http_keystile_reply_body.hpp"
+#include "ngx_http_keystile_tunnel.hpp"
 
 namespace keystile {
 namespace {
@@ -173,6 +175,32 @@ ngx_int_t skip_informational(ngx_http_request_t *r) noexcept {
     }
 }
 
+// What a model has been asked by POST, and has answered, is worth reading:
+// other replies repeat what was charged for before.
+ngx_int_t read_usage(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto status = r->upstream->headers_in.status_n;
+    if (exchange.meter == nullptr || r->method != NGX_HTTP_POST ||
+        status < NGX_HTTP_OK || status >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return NGX_OK;
+    }
+    exchange.meter->reader = ngx::make<UsageReader>(r->pool);
+    return exchange.meter->reader == nullptr ? NGX_ERROR : NGX_OK;
+}
+
+void note_end(Exchange &exchange, ngx_int_t rc) noexcept {
+    if (exchange.tunnel != nullptr) {
+        exchange.tunnel->close();
+    }
+    if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST ||
+        rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        exchange.may_be_charged = true;
+    }
+    if (rc == NGX_OK && exchange.meter != nullptr &&
+        exchange.meter->reader != nullptr) {
+        exchange.meter->reader->end();
+    }
+}
+
 }  // namespace
 
 ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
@@ -213,6 +241,7 @@ ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
 
 ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
     auto *u = r->upstream;
+    auto &exchange = *Exchange::find(r);
 
     if (has_no_body(r) ||
         (!u->headers_in.chunked && u->headers_in.content_length_n == 0)) {
@@ -223,16 +252,21 @@ ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
         u->keepalive = 0;
         u->upgrade = 1;
         u->conf = &loc_conf(r)->tunnel;
+        if (exchange.reads_reply() && Tunnel::open(r, exchange) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
-    Exchange::find(r)->attempt.relaying = true;
-    return NGX_OK;
+    exchange.attempt.relaying = true;
+    return read_usage(r, exchange);
 }
 
 void abort_request(ngx_http_request_t *) noexcept {}
 
 // Called before nginx makes an error page of a failure.
 void finalize_request(ngx_http_request_t *r, ngx_int_t rc) noexcept {
+    note_end(*Exchange::find(r), rc);
     if (r->upstream->header_sent) {
+        Exchange::find(r)->settle();
         return;
     }
     Exchange::find(r)->attempt.relaying = false;  // it never came to that

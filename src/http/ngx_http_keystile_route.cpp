@@ -25,19 +25,13 @@ constexpr std::array<std::string_view, 13> kNoKeyHeaders{
     "sec-websocket-protocol",
 };
 
-// An error of the location as a whole, at its keystile_pass.
-ngx_int_t fail(ngx_conf_t *cf, const LocConf &conf, const char *what,
-               const ngx_str_t &word) noexcept {
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"keystile_pass\": %s%V in %s:%ui", what, &word,
-                  conf.destination->file_name, conf.destination->line);
-    return NGX_ERROR;
-}
-
-ngx_int_t fail(ngx_conf_t *cf, const LocConf &conf,
-               const char *what) noexcept {
-    return fail(cf, conf, what, ngx_str_t{});
-}
+// Of keystile_usage: whatever the location is, it is only read.
+constinit const Rule kAnyRead{.methods = "GET,HEAD",
+                              .path = "/**",
+                              .query = {},
+                              .to_path = {},
+                              .to_args = {},
+                              .any_query = true};
 
 // A list of ngx_str_t as a list of views, in the pool.
 std::span<std::string_view> views(ngx_conf_t *cf,
@@ -57,25 +51,26 @@ ngx_int_t resolve_key_headers(ngx_conf_t *cf, const LocConf &conf,
         return NGX_OK;
     }
     if (words.size() > kMostKeyHeaders) {
-        return fail(cf, conf, "more than 8 names in \"keystile_key_headers\"");
+        return fail_location(cf, conf,
+                             "more than 8 names in \"keystile_key_headers\"");
     }
     for (std::size_t i = 0; i < words.size(); i++) {
         auto name = ngx::view(words[i]);
         if (!is_token(name)) {
-            return fail(
+            return fail_location(
                 cf, conf,
                 "\"keystile_key_headers\": not a header name: ", words[i]);
         }
         for (auto taken : kNoKeyHeaders) {
             if (same_header_name(taken, name)) {
-                return fail(cf, conf,
-                            "\"keystile_key_headers\": a key cannot be in ",
-                            words[i]);
+                return fail_location(
+                    cf, conf, "\"keystile_key_headers\": a key cannot be in ",
+                    words[i]);
             }
         }
         for (std::size_t k = 0; k < i; k++) {
             if (same_header_name(ngx::view(words[k]), name)) {
-                return fail(
+                return fail_location(
                     cf, conf,
                     "\"keystile_key_headers\": given twice: ", words[i]);
             }
@@ -104,10 +99,10 @@ ngx_int_t resolve_client_sets(ngx_conf_t *cf, const LocConf &conf,
             }
         }
         if (sets[i] == nullptr) {
-            return fail(cf, conf,
-                        "\"keystile_admit\": there is no "
-                        "\"keystile_client_keys\" named ",
-                        words[i]);
+            return fail_location(cf, conf,
+                                 "\"keystile_admit\": there is no "
+                                 "\"keystile_client_keys\" named ",
+                                 words[i]);
         }
     }
     policy.admit = Admit::clients;
@@ -119,30 +114,34 @@ ngx_int_t resolve_admit(ngx_conf_t *cf, const LocConf &conf,
                         Policy &policy) noexcept {
     auto words = ngx::elements<ngx_str_t>(conf.admit);
     if (words.empty()) {
-        return fail(cf, conf,
-                    "\"keystile_admit\" is missing: name the client-key "
-                    "sets that may pass, or write \"keystile_admit any\"");
+        return fail_location(
+            cf, conf,
+            "\"keystile_admit\" is missing: name the client-key "
+            "sets that may pass, or write \"keystile_admit any\"");
     }
     if (ngx::view(words[0]) == "any") {
         policy.admit = Admit::any;
         return words.size() == 1
                    ? NGX_OK
-                   : fail(cf, conf, "\"keystile_admit any\" stands alone");
+                   : fail_location(cf, conf,
+                                   "\"keystile_admit any\" stands alone");
     }
     if (ngx::view(words[0]) == "placeholder") {
         policy.admit = Admit::placeholder;
         policy.placeholders = views(cf, words.subspan(1));
         for (auto placeholder : policy.placeholders) {
             if (!can_be_sent(placeholder)) {
-                return fail(cf, conf,
-                            "\"keystile_admit placeholder\": no client can "
-                            "send \"\" or a value with spaces");
+                return fail_location(
+                    cf, conf,
+                    "\"keystile_admit placeholder\": no client can "
+                    "send \"\" or a value with spaces");
             }
         }
         return words.size() > 1
                    ? NGX_OK
-                   : fail(cf, conf,
-                          "\"keystile_admit placeholder\" names no value");
+                   : fail_location(
+                         cf, conf,
+                         "\"keystile_admit placeholder\" names no value");
     }
     return resolve_client_sets(cf, conf, words, policy);
 }
@@ -159,11 +158,12 @@ ngx_int_t check_rules(ngx_conf_t *cf, const LocConf &conf,
         const auto &rule = policy.rules[i];
         if (rule.bearer_only &&
             (policy.admit == Admit::any || !has_authorization)) {
-            return fail(cf, conf,
-                        "\"identity=bearer\" needs \"keystile_admit\" to ask "
-                        "for a key, and \"authorization\" among the "
-                        "\"keystile_key_headers\": ",
-                        ngx::str(rule.path));
+            return fail_location(
+                cf, conf,
+                "\"identity=bearer\" needs \"keystile_admit\" to ask "
+                "for a key, and \"authorization\" among the "
+                "\"keystile_key_headers\": ",
+                ngx::str(rule.path));
         }
         for (const auto &other : policy.rules.first(i)) {
             bool same = other.path == rule.path &&
@@ -173,9 +173,43 @@ ngx_int_t check_rules(ngx_conf_t *cf, const LocConf &conf,
                                 return !has_method(other.methods, method);
                             });
             if (same) {
-                return fail(cf, conf,
-                            "two \"keystile_allow\" for one method of ",
-                            ngx::str(rule.path));
+                return fail_location(
+                    cf, conf, "two \"keystile_allow\" for one method of ",
+                    ngx::str(rule.path));
+            }
+        }
+    }
+    return NGX_OK;
+}
+
+// Limits that nothing would count, or in a currency that nothing is priced in.
+ngx_int_t check_metering(ngx_conf_t *cf, const LocConf &conf,
+                         const Policy &policy) noexcept {
+    const auto *prices = main_conf(cf)->prices;
+    bool priced = prices != nullptr && prices->prices_all();
+    for (const auto *set : policy.client_sets) {
+        for (const auto &client : set->keys.clients) {
+            if (client.limits.empty()) {
+                continue;
+            }
+            if (conf.meter == nullptr) {
+                return fail_location(
+                    cf, conf,
+                    "limits need keystile_meter, which is missing or "
+                    "off here; there are some of client ",
+                    ngx::str(client.id));
+            }
+            bool usd = std::any_of(client.limits.begin(), client.limits.end(),
+                                   [](const Limit &limit) {
+                                       return limit.kind == LimitKind::usd;
+                                   });
+            if (usd && !priced) {
+                return fail_location(
+                    cf, conf,
+                    "\"keystile_prices\" with a price for every model "
+                    "(\"*\") is needed for the limits in \"usd\" of "
+                    "client ",
+                    ngx::str(client.id));
             }
         }
     }
@@ -186,15 +220,15 @@ ngx_int_t resolve_credential(ngx_conf_t *cf, const LocConf &conf,
                              Route &route) noexcept {
     auto words = ngx::elements<ngx_str_t>(conf.inject);
     if (words.empty()) {
-        return fail(cf, conf,
-                    "\"keystile_inject\" is missing: name the "
-                    "\"keystile_credential\" to send");
+        return fail_location(cf, conf,
+                             "\"keystile_inject\" is missing: name the "
+                             "\"keystile_credential\" to send");
     }
     if (words.size() > 1 || ngx::view(words[0]) == "passthrough") {
-        return fail(cf, conf,
-                    "\"keystile_inject\": pools and "
-                    "\"passthrough\" are not supported in this "
-                    "version");
+        return fail_location(cf, conf,
+                             "\"keystile_inject\": pools and "
+                             "\"passthrough\" are not supported in this "
+                             "version");
     }
     for (auto *credential :
          ngx::elements<Credential *>(&main_conf(cf)->credentials)) {
@@ -203,10 +237,11 @@ ngx_int_t resolve_credential(ngx_conf_t *cf, const LocConf &conf,
             return NGX_OK;
         }
     }
-    return fail(cf, conf,
-                "\"keystile_inject\": there is no \"keystile_credential\" "
-                "named ",
-                words[0]);
+    return fail_location(
+        cf, conf,
+        "\"keystile_inject\": there is no \"keystile_credential\" "
+        "named ",
+        words[0]);
 }
 
 // A credential with to= goes there and nowhere else.
@@ -227,69 +262,8 @@ ngx_int_t check_binding(ngx_conf_t *cf, const LocConf &conf,
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                   "\"keystile_pass\": credential \"%V\" is bound by \"to=\" "
                   "to another host than \"%V\" in %s:%ui",
-                  &credential.name, &name, to.file_name, to.line);
+                  &credential.name, &name, conf.file_name, conf.line);
     return NGX_ERROR;
-}
-
-// Whether a value holds a variable of a credential header or a cookie. nginx
-// takes names of variables in any case.
-bool holds_credential_variable(
-    std::string_view value,
-    std::span<const std::string_view> key_headers) noexcept {
-    constexpr std::string_view kHeader = "http_";
-    constexpr std::string_view kCookie = "cookie_";
-
-    for (auto at = value.find('$'); at != std::string_view::npos;
-         at = value.find('$', at + 1)) {
-        auto name = value.substr(at + 1);
-        name = name.substr(name.starts_with('{') ? 1 : 0);
-        auto end = std::find_if_not(name.begin(), name.end(), [](char c) {
-            return is_alpha(c) || is_digit(c) || c == '_';
-        });
-        name = name.substr(0, static_cast<std::size_t>(end - name.begin()));
-        if (has_header_prefix(name, kCookie)) {
-            return true;
-        }
-        if (has_header_prefix(name, kHeader)) {
-            name.remove_prefix(kHeader.size());
-            if (is_credential_header(name) ||
-                equals_ignoring_case(name, "cookie")) {
-                return true;
-            }
-            for (auto key_header : key_headers) {
-                if (same_header_name(key_header, name)) {
-                    return true;
-                }
-            }
-        }
-    }
-    return false;
-}
-
-ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
-                              Route &route) noexcept {
-    auto headers = ngx::elements<SetHeader>(conf.set_headers);
-    auto names = ngx::make_array<std::string_view>(cf->pool, headers.size());
-
-    for (std::size_t i = 0; i < names.size(); i++) {
-        names[i] = headers[i].name;
-        if (holds_credential_variable(ngx::view(headers[i].value.value),
-                                      route.head.key_headers)) {
-            return fail(cf, conf,
-                        "\"keystile_set_header\" would send on what a client "
-                        "sent as a credential: ",
-                        headers[i].value.value);
-        }
-        if (same_header_name(names[i], ngx::view(route.credential->header))) {
-            return fail(cf, conf,
-                        "\"keystile_set_header\" would set the header of "
-                        "credential ",
-                        route.credential->name);
-        }
-    }
-    route.set_headers = headers;
-    route.head.overridden = names;
-    return names.size() == headers.size() ? NGX_OK : NGX_ERROR;
 }
 
 // " in Authorization header or x-api-key header": the rest of a 401's message.
@@ -341,6 +315,36 @@ std::string_view host_header(const LocConf &conf) noexcept {
 
 }  // namespace
 
+ngx_int_t fail_location(ngx_conf_t *cf, const LocConf &conf, const char *what,
+                        const ngx_str_t &word) noexcept {
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"%V\": %s%V in %s:%ui",
+                  &conf.directive, what, &word, conf.file_name, conf.line);
+    return NGX_ERROR;
+}
+
+ngx_int_t make_usage_route(ngx_conf_t *cf, LocConf &conf) noexcept {
+    auto *route = ngx::make<Route>(cf->pool);
+    if (route == nullptr) {
+        return NGX_ERROR;
+    }
+    route->policy.rules = {&kAnyRead, 1};
+    route->policy.any_client_rule = true;
+    route->policy.reject_foreign = conf.foreign_keys == 1;
+    if (resolve_key_headers(cf, conf, *route) != NGX_OK ||
+        resolve_admit(cf, conf, route->policy) != NGX_OK ||
+        word_key_headers(cf, *route) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (route->policy.admit != Admit::clients) {
+        return fail_location(
+            cf, conf,
+            "\"keystile_admit\" must name the client-key sets whose "
+            "clients may ask what they have used");
+    }
+    conf.route = route;
+    return NGX_OK;
+}
+
 ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
     auto *route = ngx::make<Route>(cf->pool);
     if (route == nullptr) {
@@ -350,9 +354,9 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
     route->policy.rules = ngx::elements<Rule>(conf.rules);
     route->policy.reject_foreign = conf.foreign_keys == 1;
     if (route->policy.rules.empty()) {
-        return fail(cf, conf,
-                    "\"keystile_allow\" is missing: every request "
-                    "would be refused");
+        return fail_location(cf, conf,
+                             "\"keystile_allow\" is missing: every request "
+                             "would be refused");
     }
     // All directives have been read by now, so this list is complete.
     route->head.key_headers =
@@ -360,6 +364,7 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
     if (resolve_key_headers(cf, conf, *route) != NGX_OK ||
         resolve_admit(cf, conf, route->policy) != NGX_OK ||
         check_rules(cf, conf, route->policy) != NGX_OK ||
+        check_metering(cf, conf, route->policy) != NGX_OK ||
         resolve_credential(cf, conf, *route) != NGX_OK ||
         check_binding(cf, conf, *route->credential) != NGX_OK ||
         resolve_set_headers(cf, conf, *route) != NGX_OK ||

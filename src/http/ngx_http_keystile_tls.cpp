@@ -131,8 +131,7 @@ ngx_int_t trust(ngx_conf_t *cf, LocConf &conf) noexcept {
                       "this system has no trust store to verify \"%V\" with: "
                       "install ca-certificates, or set "
                       "\"keystile_ssl_trusted_certificate\", in %s:%ui",
-                      &conf.destination->url, conf.destination->file_name,
-                      conf.destination->line);
+                      &conf.destination->url, conf.file_name, conf.line);
         return NGX_ERROR;
     }
 

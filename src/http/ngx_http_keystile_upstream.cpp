@@ -5,11 +5,10 @@
 namespace keystile {
 namespace {
 
-ngx_int_t fail(ngx_conf_t *cf, const Destination &to,
-               const char *why) noexcept {
+ngx_int_t fail(ngx_conf_t *cf, const LocConf &conf, const char *why) noexcept {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"keystile_pass %V\": %s in %s:%ui", &to.url, why,
-                  to.file_name, to.line);
+                  "\"keystile_pass %V\": %s in %s:%ui", &conf.destination->url,
+                  why, conf.file_name, conf.line);
     return NGX_ERROR;
 }
 
@@ -74,10 +73,10 @@ ngx_int_t use_group(ngx_conf_t *cf, LocConf &conf,
                     ngx_http_upstream_srv_conf_t *group) noexcept {
     auto &to = *conf.destination;
     if (!to.parsed.no_port) {
-        return fail(cf, to, "an upstream group may not have a port");
+        return fail(cf, conf, "an upstream group may not have a port");
     }
     if (!to.tls && !to.insecure_allowed && !is_loopback(*group)) {
-        return fail(cf, to,
+        return fail(cf, conf,
                     "a credential goes over \"http://\" only to loopback and "
                     "Unix sockets; use \"https://\", or accept the risk with "
                     "\"insecure_upstream=on\"");
@@ -87,7 +86,7 @@ ngx_int_t use_group(ngx_conf_t *cf, LocConf &conf,
                       "no \"keystile_ssl_name\" for \"keystile_pass %V\": the "
                       "certificate must be for \"%V\", the name of the "
                       "group, in %s:%ui",
-                      &to.url, &to.parsed.host, to.file_name, to.line);
+                      &to.url, &to.parsed.host, conf.file_name, conf.line);
     }
     conf.upstream.upstream = group;
     return NGX_OK;
@@ -97,7 +96,7 @@ ngx_int_t use_group(ngx_conf_t *cf, LocConf &conf,
 ngx_int_t use_resolver(ngx_conf_t *cf, LocConf &conf) noexcept {
     auto &to = *conf.destination;
     if (!to.tls && !to.insecure_allowed) {
-        return fail(cf, to,
+        return fail(cf, conf,
                     "a credential goes over \"http://\" only to loopback and "
                     "Unix sockets, and a name that is resolved at run time "
                     "may become anything; use \"https://\", or accept the "
@@ -133,7 +132,7 @@ ngx_int_t use_addresses(ngx_conf_t *cf, LocConf &conf) noexcept {
         loopback = loopback && is_loopback(url.addrs[i].sockaddr);
     }
     if (!to.tls && !to.insecure_allowed && !loopback) {
-        return fail(cf, to,
+        return fail(cf, conf,
                     "a credential goes over \"http://\" only to loopback and "
                     "Unix sockets; use \"https://\", or accept the risk with "
                     "\"insecure_upstream=on\"");

@@ -1,6 +1,8 @@
 #include "ngx_http_keystile_variables.hpp"
 
+#include "core/number_text.hpp"
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_meter.hpp"
 
 namespace keystile {
 namespace {
@@ -87,9 +89,62 @@ ngx_int_t get_request_id(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         v, exchange == nullptr ? std::string_view{} : exchange->request_id());
 }
 
+// What is known of it so far; all of it in the log phase.
+const Meter *meter_of(ngx_http_request_t *r) noexcept {
+    const auto *exchange = Exchange::find(r);
+    return exchange == nullptr ? nullptr : exchange->meter;
+}
+
+ngx_int_t get_model(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                    uintptr_t) noexcept {
+    const auto *meter = meter_of(r);
+    if (meter == nullptr) {
+        return give(v, {});
+    }
+    auto model = meter->sum().model;
+    auto copy = ngx::copy(r->pool, model.view());
+    return copy.data == nullptr ? NGX_ERROR : give(v, ngx::view(copy));
+}
+
+ngx_int_t give_number(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                      std::optional<NumberText> number) noexcept {
+    if (!number) {
+        return give(v, {});
+    }
+    auto copy = ngx::copy(r->pool, number->view());
+    return copy.data == nullptr ? NGX_ERROR : give(v, ngx::view(copy));
+}
+
+// `data` is a Figure.
+ngx_int_t get_figure(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                     uintptr_t data) noexcept {
+    const auto *meter = meter_of(r);
+    auto figure = static_cast<Figure>(data);
+    std::optional<NumberText> number;
+    auto sum = meter == nullptr ? Meter::Sum{} : meter->sum();
+    if (sum.has_usage) {
+        number.emplace(sum.totals[figure],
+                       figure == Figure::cost ? kPicodollarDecimals : 0);
+    }
+    return give_number(r, v, number);
+}
+
+ngx_int_t get_ttft(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                   uintptr_t) noexcept {
+    const auto *meter = meter_of(r);
+    std::optional<NumberText> number;
+    auto totals = meter == nullptr ? Totals{} : meter->sum().totals;
+    if (totals[Figure::first_tokens] != 0) {
+        number.emplace(totals[Figure::first_token_milliseconds],
+                       kMillisecondDecimals, kMillisecondDecimals);
+    }
+    return give_number(r, v, number);
+}
+
 struct Variable {
     ngx_str_t name;
     ngx_http_get_variable_pt get;
+    Figure figure{};
 };
 
 constinit Variable variables[] = {
@@ -99,6 +154,13 @@ constinit Variable variables[] = {
     {"keystile_rule"_ngx, get_rule},
     {"keystile_credential"_ngx, get_credential},
     {"keystile_request_id"_ngx, get_request_id},
+    {"keystile_model"_ngx, get_model},
+    {"keystile_input_tokens"_ngx, get_figure, Figure::input},
+    {"keystile_cached_tokens"_ngx, get_figure, Figure::cached},
+    {"keystile_output_tokens"_ngx, get_figure, Figure::output},
+    {"keystile_reasoning_tokens"_ngx, get_figure, Figure::reasoning},
+    {"keystile_cost"_ngx, get_figure, Figure::cost},
+    {"keystile_ttft"_ngx, get_ttft},
 };
 
 }  // namespace
@@ -111,6 +173,7 @@ ngx_int_t add_variables(ngx_conf_t *cf) noexcept {
             return NGX_ERROR;
         }
         v->get_handler = variable.get;
+        v->data = static_cast<uintptr_t>(variable.figure);
     }
     return NGX_OK;
 }

@@ -3,34 +3,14 @@
 
 #include "client_file.hpp"
 
-#include <algorithm>
-#include <memory>
 #include <set>
-#include <string>
-#include <vector>
 
 #include "check.hpp"
+#include "json_file_check.hpp"
+#include "model_pattern.hpp"
 
 namespace keystile {
 namespace {
-
-// Gives blocks of exactly the size that was asked for, up to a limit.
-struct Arena {
-    static void *allocate(void *context, std::size_t bytes,
-                          std::size_t) noexcept {
-        auto &arena = *static_cast<Arena *>(context);
-        if (bytes > arena.limit - arena.used) {
-            return nullptr;
-        }
-        arena.used += bytes;
-        arena.blocks.emplace_back(std::malloc(bytes), std::free);
-        return arena.blocks.back().get();
-    }
-
-    std::size_t limit;
-    std::size_t used = 0;
-    std::vector<std::unique_ptr<void, decltype(&std::free)>> blocks{};
-};
 
 void check_client(const Client &client) {
     check(!client.id.empty() && client.id.size() <= 128, "an id has a length");
@@ -50,6 +30,18 @@ void check_client(const Client &client) {
               "a rule has methods and a path");
         check(rule.to_path.empty() && rule.query.empty() && !rule.any_query,
               "a rule leaves the rest to the location");
+    }
+    for (auto pattern : client.models) {
+        check(is_model_pattern(pattern), "models are patterns");
+    }
+    check(client.limits.size() <= kMostLimits, "limits are few");
+    for (const auto &limit : client.limits) {
+        check(limit.most > 0, "a limit leaves something");
+        check((limit.kind == LimitKind::concurrent) ==
+                  (limit.per == LimitPeriod::none),
+              "a limit has a period or needs none");
+        check(limit.model.empty() || is_model_pattern(limit.model),
+              "the model of a limit is a pattern");
     }
 }
 
@@ -75,25 +67,6 @@ void check_keys(const ClientKeys &keys) {
     }
     check(2 * used < keys.slots.size(), "the table is half full at most");
     check(owners.size() == keys.clients.size(), "each client has a key");
-}
-
-void check_error(const ClientFileError &error, std::string_view text) {
-    auto end = std::find(error.message, std::end(error.message), '\0');
-    check(end != std::end(error.message), "a message ends");
-    std::string_view message{error.message, end};
-    check(!message.empty(), "a message says something");
-
-    auto lines = std::count(text.begin(), text.end(), '\n') + 1;
-    check(error.line >= 0 && error.line <= lines, "the line exists");
-    check((error.line == 0) == (message == "out of memory") || error.line != 0,
-          "every other error has a place");
-
-    for (char c : message) {
-        check(c >= 0x20 && c < 0x7F, "a message is plain text");
-    }
-    auto hash = message.find("sha256:");
-    check(hash == std::string_view::npos || message[hash + 7] == '"',
-          "no hash is shown");
 }
 
 void check_file(std::string_view text) {

@@ -2,81 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <memory>
 #include <string>
-#include <vector>
+
+#include "arena.hpp"
+#include "client_file_text.hpp"
 
 namespace keystile {
 namespace {
-
-// Hands out blocks like a pool, exactly as large as asked for, so that
-// AddressSanitizer sees each overrun.
-class Arena {
-public:
-    Allocator allocator() { return {allocate, this}; }
-
-    std::size_t used = 0;
-    std::size_t limit = SIZE_MAX;
-
-private:
-    static void *allocate(void *context, std::size_t bytes,
-                          std::size_t alignment) noexcept {
-        auto &arena = *static_cast<Arena *>(context);
-        if (arena.used + bytes > arena.limit) {
-            return nullptr;
-        }
-        arena.used += bytes;
-        EXPECT_LE(alignment, alignof(std::max_align_t));
-        arena.blocks_.emplace_back(std::malloc(bytes), std::free);
-        return arena.blocks_.back().get();
-    }
-
-    std::vector<std::unique_ptr<void, decltype(&std::free)>> blocks_;
-};
-
-// The digests of "key-0", "key-1", ... as the file writes them.
-std::string hash(const std::string &key) {
-    static auto sha256 = Sha256::create();
-    Sha256Digest digest{};
-    EXPECT_TRUE(sha256->digest(key, digest));
-    std::string text = "sha256:";
-    for (auto byte : digest) {
-        char pair[3];
-        std::snprintf(pair, sizeof(pair), "%02x", byte);
-        text += pair;
-    }
-    return text;
-}
 
 const Client *find(const ClientKeys &keys, const std::string &key) {
     static auto sha256 = Sha256::create();
     Sha256Digest digest{};
     EXPECT_TRUE(sha256->digest(key, digest));
     return keys.find(digest);
-}
-
-std::string file(const std::string &clients) {
-    return "{\"version\": 1, \"clients\": [" + clients + "]}";
-}
-
-// A client with one key, and more members.
-std::string client(const std::string &id, const std::string &more = "") {
-    return "{\"id\": \"" + id + "\", \"keys\": [\"" + hash(id) + "\"]" + more +
-           "}";
-}
-
-// "line:column message", or "accepted".
-std::string error_of(const std::string &text) {
-    Arena arena;
-    auto keys = parse_client_file(text, arena.allocator());
-    EXPECT_LE(arena.used, 64 * text.size()) << text;
-    if (keys) {
-        return "accepted";
-    }
-    const auto &error = keys.error();
-    return std::to_string(error.line) + ":" + std::to_string(error.column) +
-           " " + error.message;
 }
 
 TEST(ClientFile, ReadsAllMembers) {
@@ -91,8 +29,11 @@ TEST(ClientFile, ReadsAllMembers) {
         "      \"expires\": \"2027-01-31T00:00:00Z\",\n"
         "      \"disabled\": true,\n"
         "      \"from\": [\"10.0.0.0/8\", \"2001:db8::/32\"],\n"
-        "      \"allow\": [\"POST /v1/responses\", \"GET /v1/*/x websocket\"] "
-        "},\n"
+        "      \"allow\": [\"POST /v1/responses\", \"GET /v1/*/x websocket\"],"
+        "\n"
+        "      \"models\": [\"gpt-5*\", \"o4-mini\"],\n"
+        "      \"limits\": [{\"requests\": 60, \"per\": \"minute\"},\n"
+        "        {\"per\": \"day\", \"model\": \"GPT-5*\", \"usd\": 2.5}] },\n"
         "    { \"keys\": [\"" +
         hash("key-2") +
         "\"], \"id\": \"a@b.c_d\",\n"
@@ -116,6 +57,12 @@ TEST(ClientFile, ReadsAllMembers) {
     EXPECT_EQ(first.allow[1].methods, "GET");
     EXPECT_EQ(first.allow[1].path, "/v1/*/x");
     EXPECT_TRUE(first.allow[1].websocket);
+    ASSERT_EQ(first.models.size(), 2u);
+    EXPECT_EQ(first.models[0], "gpt-5*");
+    EXPECT_EQ(first.models[1], "o4-mini");
+    ASSERT_EQ(first.limits.size(), 2u);
+    EXPECT_EQ(first.limits[0].model, "");
+    EXPECT_EQ(first.limits[1].model, "GPT-5*");
 
     const auto &second = keys->clients[1];
     EXPECT_EQ(second.id, "a@b.c_d");
@@ -123,6 +70,8 @@ TEST(ClientFile, ReadsAllMembers) {
     EXPECT_FALSE(second.disabled);
     EXPECT_TRUE(second.from.empty());
     EXPECT_TRUE(second.allow.empty());
+    EXPECT_TRUE(second.models.empty());
+    EXPECT_TRUE(second.limits.empty());
 
     EXPECT_EQ(find(*keys, "key-0"), &first);
     EXPECT_EQ(find(*keys, "key-1"), &first);
@@ -287,10 +236,6 @@ TEST(ClientFile, FormErrors) {
          "2:11 " + rule_error + narrow_error},
         {file(client("a", ",\n\"allow\": [[]]")), "2:11 " + allow_error},
 
-        {file(client("a", ",\n\"models\": [\"gpt-5*\"]")),
-         "2:1 \"models\" is not supported in this version"},
-        {file(client("a", ",\n\"limits\": []")),
-         "2:1 \"limits\" is not supported in this version"},
         {file(client("a", ",\n\"key\": 1")), "2:1 unknown member \"key\""},
         {file(client("a", ",\n\"Expires\": 1")),
          "2:1 unknown member \"Expires\""},
@@ -329,6 +274,17 @@ TEST(ClientFile, NoErrorHoldsAKey) {
              file(client("a", ", \"from\": [" + quoted + "]")),
              file(client("a", ", \"allow\": " + quoted)),
              file(client("a", ", \"allow\": [[" + quoted + "]]")),
+             file(client("a", ", \"models\": " + quoted)),
+             file(
+                 client("a", ", \"models\": [" + quoted + "," + quoted + "]")),
+             file(client("a", ", \"limits\": " + quoted)),
+             file(client("a", ", \"limits\": [" + quoted + "]")),
+             with_limits("{" + quoted + ": 1}"),
+             with_limits("{\"usd\": " + quoted + "}"),
+             with_limits("{\"usd\": 1, \"per\": " + quoted + "}"),
+             file(client("a", R"(, "models": ["gpt-5"],
+                 "limits": [{"concurrent": 1, "model": )" +
+                                  quoted + "}]")),
          }) {
         auto error = error_of(text);
         EXPECT_NE(error, "accepted") << text;
@@ -347,7 +303,9 @@ TEST(ClientFile, LongNamesAreNotShown) {
 
 TEST(ClientFile, OutOfMemoryAtAnyTimeIsAnError) {
     const auto text = file(client("a", ", \"from\": [\"::1\"]") + "," +
-                           client("b", ", \"allow\": [\"GET /\"]"));
+                           client("b", ", \"allow\": [\"GET /\"]") + "," +
+                           client("c", R"(, "models": ["a*"], "limits":
+                               [{"concurrent": 1, "model": "ab"}])"));
     Arena whole;
     ASSERT_TRUE(parse_client_file(text, whole.allocator()));
     for (std::size_t limit = 0; limit < whole.used; limit++) {
@@ -398,7 +356,8 @@ TEST(ClientFile, MemoryIsBounded) {
     for (const auto &element :
          {std::string{"1"}, std::string{"{}"}, std::string{"[]"},
           "{\"keys\":[" + keys + "]}", "{\"from\":[" + keys + "]}",
-          "{\"allow\":[" + keys + "]}"}) {
+          "{\"allow\":[" + keys + "]}", "{\"models\":[" + keys + "]}",
+          "{\"limits\":[" + keys + "]}", std::string{"{\"limits\":[1]}"}}) {
         std::string clients = element;
         for (int i = 0; i < 1000; i++) {
             clients += "," + element;

@@ -88,5 +88,34 @@ TEST(Timestamp, Refused) {
     }
 }
 
+TEST(Timestamp, Writes) {
+    struct {
+        std::int64_t seconds;
+        const char *text;
+    } cases[] = {
+        {0, "1970-01-01T00:00:00Z"},
+        {1, "1970-01-01T00:00:01Z"},
+        {-1, "1969-12-31T23:59:59Z"},
+        {951'868'799, "2000-02-29T23:59:59Z"},
+        {1'801'353'600, "2027-01-31T00:00:00Z"},
+        {-62'167'219'200, "0000-01-01T00:00:00Z"},
+        {-62'167'219'201, "0000-01-01T00:00:00Z"},
+        {253'402'300'799, "9999-12-31T23:59:59Z"},
+        {253'402'300'800, "9999-12-31T23:59:59Z"},
+        {INT64_MIN, "0000-01-01T00:00:00Z"},
+        {INT64_MAX, "9999-12-31T23:59:59Z"},
+    };
+    for (const auto &c : cases) {
+        EXPECT_EQ(TimestampText{c.seconds}.view(), c.text);
+    }
+}
+
+TEST(Timestamp, ReadsWhatItWrites) {
+    for (std::int64_t time = -62'167'219'200; time < 253'402'300'800;
+         time += 86'399 * 997) {
+        ASSERT_EQ(parse_timestamp(TimestampText{time}.view()), time);
+    }
+}
+
 }  // namespace
 }  // namespace keystile

@@ -12,6 +12,7 @@
 #   MAIN         wants a client key; everything that the clients here may do
 #   PLACEHOLDER  the same for a caller who knows the placeholder
 #   HTTP         the same for a client key, but no rule allows a WebSocket
+#   METERED      MAIN for the clients of metered(), with /v1/usage
 #   TLS          MAIN over TLS, with HTTP/2 for those who like; the
 #                certificate is one of authority->cert
 #
@@ -25,10 +26,11 @@ use Await;
 use Exporter   qw(import);
 use MockProvider;
 use Mojo::File qw(curfile);
+use Mojo::JSON qw(encode_json);
 use Nginx;
 use Wire;
 
-our @EXPORT = qw(REAL_KEY CLIENT_KEY PLACEHOLDER_KEY UNKNOWN_KEY);
+our @EXPORT = qw(REAL_KEY CLIENT_KEY PLACEHOLDER_KEY UNKNOWN_KEY metered);
 
 # Long enough to be a key; none is a part of another.
 use constant {
@@ -43,6 +45,9 @@ use constant CONFIGURATION => <<'CONF';
     keystile_credential  openai     %%DIR%%/openai.key;
     keystile_credential  anthropic  %%DIR%%/anthropic.key  style=x-api-key;
     keystile_client_keys team       %%DIR%%/clients.json;
+    keystile_client_keys metered    %%DIR%%/metered.json;
+    keystile_zone        main 1m;
+    keystile_prices      %%DIR%%/prices.json;
 
     upstream provider {
         server    %%PROVIDER%%;
@@ -97,6 +102,22 @@ use constant CONFIGURATION => <<'CONF';
     }
 
     server {
+        listen 127.0.0.1:%%PORT_METERED%%;
+
+        keystile_admit metered;
+
+        location /v1/ {
+            keystile_meter  main;
+            keystile_inject openai;
+            keystile_pass   http://provider;
+        }
+
+        location = /v1/usage {
+            keystile_usage main;
+        }
+    }
+
+    server {
         listen 127.0.0.1:%%PORT_HTTP%%;
 
         location /v1/ {
@@ -107,6 +128,15 @@ use constant CONFIGURATION => <<'CONF';
         }
     }
 CONF
+
+# Clients that are counted, and their limits.
+use constant METERED => {
+    alone => {},
+    spent => {limits => [{tokens => 100, per => 'day'}]},
+};
+
+# The key of one of them.
+sub metered ($id) { return "sk-test-metered-$id-Hx2uVb7" }
 
 has authority => sub { Authority->new };
 has [qw(mock nginx)];
@@ -126,6 +156,12 @@ sub start ($class) {
     my $nginx = Nginx->new(log => LOG);
     $nginx->key_file($_, REAL_KEY . "\n") for qw(openai.key anthropic.key);
     $nginx->client_file({clients => [{id => 'ci', keys => [CLIENT_KEY]}]});
+    $nginx->client_file({clients => [
+        map { +{id => $_, keys => [metered($_)], %{METERED->{$_}}} }
+            sort keys %{+METERED}]}, 'metered.json');
+    $nginx->file('prices.json', encode_json({version => 1, models => [
+        {model => 'mock*', input => 2, cached_input => 0.2, output => 10},
+        {model => '*', input => 1000, output => 1000}]}));
     my $certificate = $self->authority->issue('127.0.0.1');
     $nginx->start(CONFIGURATION,
         CERTIFICATE     => $certificate->{cert},

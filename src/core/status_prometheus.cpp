@@ -1,0 +1,315 @@
+#include "status_prometheus.hpp"
+
+#include "denial_name.hpp"
+#include "escaped_text.hpp"
+#include "limit_text.hpp"
+#include "number_text.hpp"
+
+namespace keystile {
+namespace {
+
+constexpr std::string_view kLeftOut = "other";
+
+// What is counted of each client and model. Lines of one name follow each
+// other, and only the first has words.
+constexpr struct {
+    std::string_view name;
+    std::string_view help;
+    Figure figure;
+    unsigned decimals = 0;
+    std::string_view token_type = {};
+} kCounters[] = {
+    {"keystile_requests_total", "Turns that went to the provider.",
+     Figure::requests},
+    {"keystile_usage_missing_total",
+     "Turns whose token figures could not be seen.", Figure::usage_missing},
+    {"keystile_tokens_total", "Tokens, cached and reasoning ones included.",
+     Figure::input, 0, "input"},
+    {"keystile_tokens_total", "", Figure::output, 0, "output"},
+    {"keystile_cached_input_tokens_total",
+     "Input tokens that were read from a cache.", Figure::cached},
+    {"keystile_cache_written_input_tokens_total",
+     "Input tokens that were put in a cache.", Figure::cache_written},
+    {"keystile_reasoning_output_tokens_total",
+     "Output tokens that were not shown as answer.", Figure::reasoning},
+    {"keystile_cost_usd_total", "Cost by the price table, in US dollars.",
+     Figure::cost, kPicodollarDecimals},
+    {"keystile_sent_bytes_total",
+     "Bytes of request bodies and of clients' WebSocket frames.",
+     Figure::sent},
+    {"keystile_received_bytes_total",
+     "Bytes of reply bodies and of providers' WebSocket frames.",
+     Figure::received},
+};
+
+// What is told of each limit: amounts of what it limits, or a point in time,
+// which limits on what is open at one time do not have.
+struct LimitGauge {
+    std::string_view name;
+    std::string_view help;
+    bool is_amount;
+    std::uint64_t (*value_of)(const LimitReport &) noexcept;
+};
+constexpr LimitGauge kLimitGauges[] = {
+    {"keystile_limit",
+     "The most that a client may use, in requests, tokens or US dollars.",
+     true,
+     [](const LimitReport &report) noexcept { return report.limit.most; }},
+    {"keystile_limit_used", "What of it is used.", true,
+     [](const LimitReport &report) noexcept { return report.used; }},
+    {"keystile_limit_reserved", "What of it is set aside for what is open.",
+     true, [](const LimitReport &report) noexcept { return report.reserved; }},
+    {"keystile_limit_reset_timestamp_seconds",
+     "When the window of the limit ends.", false,
+     [](const LimitReport &report) noexcept {
+         return static_cast<std::uint64_t>(report.resets_at);
+     }},
+};
+
+std::string_view escape_of(char c) noexcept {
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    default:
+        return {};
+    }
+}
+
+// One line: NAME{LABEL="VALUE",...} NUMBER. It begins with the name, and
+// value() ends it.
+class Sample {
+public:
+    Sample(TextSink &sink, std::string_view name,
+           std::string_view suffix = {}) noexcept
+        : sink_{sink} {
+        sink_.put(name);
+        sink_.put(suffix);
+    }
+
+    Sample &label(std::string_view name, std::string_view value) noexcept {
+        sink_.put(has_labels_ ? "," : "{");
+        sink_.put(name);
+        sink_.put("=\"");
+        put_escaped(sink_, value, escape_of);
+        sink_.put("\"");
+        has_labels_ = true;
+        return *this;
+    }
+
+    void value(std::uint64_t amount, unsigned decimals = 0) noexcept {
+        sink_.put(has_labels_ ? "} " : " ");
+        sink_.put(NumberText{amount, decimals}.view());
+        sink_.put("\n");
+    }
+
+private:
+    TextSink &sink_;
+    bool has_labels_ = false;
+};
+
+class Exposition {
+public:
+    Exposition(const ZoneReport &report, TextSink &sink) noexcept
+        : report_{report}, sink_{sink} {}
+
+    void build() noexcept;
+    void zone() noexcept;
+    void counters() noexcept;
+    void refusals() noexcept;
+    void open() noexcept;
+    void limits() noexcept;
+
+    template <const auto &Borders>
+    void histogram(std::string_view name, std::string_view help,
+                   const Histogram<Borders> &histogram) noexcept;
+
+private:
+    void family(std::string_view name, std::string_view type,
+                std::string_view help) noexcept;
+    void gauge(std::string_view name, std::uint64_t value,
+               std::string_view help) noexcept;
+    void counter(std::string_view name, std::uint64_t value,
+                 std::string_view help) noexcept;
+
+    Sample sample(std::string_view name,
+                  std::string_view suffix = {}) const noexcept {
+        Sample sample{sink_, name, suffix};
+        sample.label("zone", report_.zone);
+        return sample;
+    }
+    Sample sample(std::string_view name,
+                  const ClientReport &client) const noexcept {
+        auto of_client = sample(name);
+        of_client.label("set", client.set).label("client", client.id);
+        return of_client;
+    }
+
+    void limit(const LimitGauge &gauge, const ClientReport &client,
+               const LimitReport &report) noexcept;
+
+    const ZoneReport &report_;
+    TextSink &sink_;
+};
+
+void Exposition::family(std::string_view name, std::string_view type,
+                        std::string_view help) noexcept {
+    for (auto text : {std::string_view{"# HELP "}, name, std::string_view{" "},
+                      help, std::string_view{"\n# TYPE "}, name,
+                      std::string_view{" "}, type, std::string_view{"\n"}}) {
+        sink_.put(text);
+    }
+}
+
+void Exposition::gauge(std::string_view name, std::uint64_t value,
+                       std::string_view help) noexcept {
+    family(name, "gauge", help);
+    sample(name).value(value);
+}
+
+void Exposition::counter(std::string_view name, std::uint64_t value,
+                         std::string_view help) noexcept {
+    family(name, "counter", help);
+    sample(name).value(value);
+}
+
+void Exposition::build() noexcept {
+    family("keystile_build_info", "gauge",
+           "Always 1; the version of keystile.");
+    Sample{sink_, "keystile_build_info"}
+        .label("version", report_.version)
+        .value(1);
+}
+
+void Exposition::zone() noexcept {
+    gauge("keystile_zone_size_bytes", report_.size, "Memory of the zone.");
+    gauge("keystile_zone_free_bytes", report_.free,
+          "Memory of the zone that is not in use.");
+    counter("keystile_zone_full_total", report_.full,
+            "Times that the zone had no room for a client, a model or a "
+            "reservation.");
+    gauge("keystile_zone_processes", report_.processes,
+          "Worker processes that use the zone.");
+    if (report_.saved_at > 0) {
+        gauge("keystile_state_saved_timestamp_seconds",
+              static_cast<std::uint64_t>(report_.saved_at),
+              "When the state file was last written.");
+    }
+    counter("keystile_state_save_failures_total", report_.save_failures,
+            "Times that the state file could not be written.");
+    gauge("keystile_clients_left_out", report_.clients_left_out,
+          "Clients that are counted together, as \"other\".");
+}
+
+void Exposition::counters() noexcept {
+    for (const auto &counter : kCounters) {
+        if (!counter.help.empty()) {
+            family(counter.name, "counter", counter.help);
+        }
+        auto write = [&](Sample line, std::string_view model,
+                         const Totals &totals) {
+            line.label("gen_ai_request_model", model);
+            if (!counter.token_type.empty()) {
+                line.label("gen_ai_token_type", counter.token_type);
+            }
+            line.value(totals[counter.figure], counter.decimals);
+        };
+        for (const auto &client : report_.clients) {
+            for (const auto &model : client.models) {
+                write(sample(counter.name, client), model.model, model.totals);
+            }
+        }
+        if (report_.clients_left_out > 0) {
+            auto line = sample(counter.name);
+            line.label("set", "").label("client", kLeftOut);
+            write(line, "", report_.left_out);
+        }
+    }
+}
+
+void Exposition::refusals() noexcept {
+    constexpr std::string_view kName = "keystile_refusals_total";
+    family(kName, "counter", "Requests that did not go to the provider.");
+    for (const auto &client : report_.clients) {
+        for (std::size_t i = 0; i < client.refusals.size(); i++) {
+            if (client.refusals[i] != 0) {
+                sample(kName, client)
+                    .label("reason", name_of(static_cast<Denial>(i)))
+                    .value(client.refusals[i]);
+            }
+        }
+    }
+}
+
+void Exposition::open() noexcept {
+    constexpr std::string_view kName = "keystile_open";
+    family(kName, "gauge", "Requests and WebSockets that are open.");
+    for (const auto &client : report_.clients) {
+        sample(kName, client).value(client.open);
+    }
+}
+
+void Exposition::limits() noexcept {
+    for (const auto &gauge : kLimitGauges) {
+        family(gauge.name, "gauge", gauge.help);
+        for (const auto &client : report_.clients) {
+            for (const auto &report : client.limits) {
+                limit(gauge, client, report);
+            }
+        }
+    }
+}
+
+void Exposition::limit(const LimitGauge &gauge, const ClientReport &client,
+                       const LimitReport &report) noexcept {
+    const auto &limit = report.limit;
+    bool is_usd = limit.kind == LimitKind::usd && gauge.is_amount;
+    if (!gauge.is_amount && report.resets_at <= 0) {
+        return;
+    }
+    sample(gauge.name, client)
+        .label("kind", name_of(limit.kind))
+        .label("per", name_of(limit.per))
+        .label("model", limit.model)
+        .value(gauge.value_of(report), is_usd ? kPicodollarDecimals : 0);
+}
+
+template <const auto &Borders>
+void Exposition::histogram(std::string_view name, std::string_view help,
+                           const Histogram<Borders> &histogram) noexcept {
+    family(name, "histogram", help);
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i < histogram.kBuckets; i++) {
+        count += histogram.buckets[i];
+        if (i < Borders.size()) {
+            NumberText border{Borders[i], kMillisecondDecimals};
+            sample(name, "_bucket").label("le", border.view()).value(count);
+        }
+    }
+    sample(name, "_bucket").label("le", "+Inf").value(count);
+    sample(name, "_sum").value(histogram.milliseconds, kMillisecondDecimals);
+    sample(name, "_count").value(count);
+}
+
+}  // namespace
+
+void write_prometheus(const ZoneReport &report, TextSink &sink) noexcept {
+    Exposition exposition{report, sink};
+    exposition.build();
+    exposition.counters();
+    exposition.refusals();
+    exposition.open();
+    exposition.limits();
+    exposition.histogram("gen_ai_server_time_to_first_token_seconds",
+                         "Time from admission to the first byte of an answer.",
+                         report.first_token);
+    exposition.histogram("gen_ai_server_request_duration_seconds",
+                         "Time from admission to the end of a turn.",
+                         report.duration);
+    exposition.zone();
+}
+
+}  // namespace keystile

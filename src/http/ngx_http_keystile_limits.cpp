@@ -1,0 +1,215 @@
+#include "ngx_http_keystile_limits.hpp"
+
+#include "core/ascii.hpp"
+#include "core/key_header.hpp"
+#include "core/model_pattern.hpp"
+#include "core/request_model.hpp"
+#include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_meter.hpp"
+
+namespace keystile {
+namespace {
+
+constexpr std::size_t kPeeked = 1024;  // bytes of a body
+
+const Permit &permit_of(const Exchange &exchange) noexcept {
+    return **exchange.decision();
+}
+
+const Client *client_of(const Exchange &exchange) noexcept {
+    return permit_of(exchange).identity().client;
+}
+
+// The input tokens that a body may be.
+std::uint64_t likely_input(const ngx_http_request_t *r) noexcept {
+    auto bytes = r->headers_in.content_length_n;
+    return bytes < 0
+               ? Meter::kUnknownInput
+               : static_cast<std::uint64_t>(bytes) / Meter::kBytesOfToken;
+}
+
+// Requires that the exchange has a meter.
+bool find_room(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto &meter = *exchange.meter;
+    std::optional<UsedUp> used_up;
+    if (permit_of(exchange).websocket()) {
+        used_up = meter.find_used_up();  // its first turn would be refused
+        if (!used_up) {
+            used_up =
+                meter.reserve(MeterZone::Scope::stream, meter.http_turn, 0);
+        }
+    } else {
+        used_up = meter.reserve(MeterZone::Scope::both, meter.http_turn,
+                                likely_input(r));
+    }
+    if (used_up) {
+        exchange.refuse(*used_up);
+    }
+    return !used_up;
+}
+
+// The bytes of a body that nginx has read, in memory or in a file, piece by
+// piece until visit(piece) returns false. False when that failed.
+template <typename Visit>
+bool for_each_piece(ngx_http_request_t *r, Visit visit) noexcept {
+    if (r->request_body == nullptr) {
+        return true;
+    }
+    for (auto *cl = r->request_body->bufs; cl != nullptr; cl = cl->next) {
+        auto *b = cl->buf;
+        if (!b->in_file) {
+            auto size = static_cast<std::size_t>(b->last - b->pos);
+            if (!visit(ngx::view({size, b->pos}))) {
+                return true;
+            }
+            continue;
+        }
+        std::array<u_char, 16384> piece;
+        for (off_t at = b->file_pos; at < b->file_last;) {
+            auto size = static_cast<std::size_t>(
+                ngx_min(b->file_last - at, static_cast<off_t>(piece.size())));
+            ssize_t n = ngx_read_file(b->file, piece.data(), size, at);
+            if (n <= 0) {
+                return false;
+            }
+            if (!visit(
+                    ngx::view({static_cast<std::size_t>(n), piece.data()}))) {
+                return true;
+            }
+            at += n;
+        }
+    }
+    return true;
+}
+
+std::uint64_t most_decoded(ngx_http_request_t *r) noexcept {
+    auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
+        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
+    constexpr std::uint64_t unlimited = 128 * 1024 * 1024;
+    return clcf->client_max_body_size == 0
+               ? unlimited
+               : static_cast<std::uint64_t>(clcf->client_max_body_size);
+}
+
+// What the body asks for, of which nothing is taken for granted.
+std::optional<Denial> read_model(ngx_http_request_t *r,
+                                 ModelName &model) noexcept {
+    auto *reader = ngx::make_owned<RequestModel>(r->pool, most_decoded(r));
+    if (reader == nullptr) {
+        return Denial::metering_unavailable;
+    }
+    bool known = ngx::for_each_header(
+        r->headers_in.headers, [reader](ngx_table_elt_t &h) {
+            return !same_header_name(ngx::view(h.key), "content-encoding") ||
+                   reader->add_encoding(ngx::view(h.value));
+        });
+    bool whole = known && for_each_piece(r, [reader](std::string_view piece) {
+                     reader->take(piece);
+                     return true;
+                 });
+    auto request = reader->end();
+    if (reader->is_too_large()) {
+        return Denial::body_too_large;
+    }
+    if (!whole || request.naming != TurnRequest::Naming::named) {
+        return Denial::unreadable_model;
+    }
+    model = request.model;
+    return std::nullopt;
+}
+
+// For the name in the counters: the beginning of the body tells, as a rule.
+void peek(ngx_http_request_t *r, ModelName &model) noexcept {
+    for_each_piece(r, [&model](std::string_view piece) {
+        model = peek_model(piece.substr(0, kPeeked)).model;
+        return false;
+    });
+}
+
+bool has_body(ngx_http_request_t *r) noexcept {
+    return r->method == NGX_HTTP_POST || r->headers_in.chunked ||
+           r->headers_in.content_length_n > 0;
+}
+
+bool check_model(ngx_http_request_t *r, Exchange &exchange,
+                 ModelName &model) noexcept {
+    if (auto denial = read_model(r, model)) {
+        exchange.refuse(*denial);
+        return false;
+    }
+    if (!may_use(client_of(exchange)->models, model.view())) {
+        exchange.refuse(Denial::model_not_allowed);
+        return false;
+    }
+    return true;
+}
+
+ngx_int_t status_of(const Exchange &exchange) noexcept {
+    return static_cast<ngx_int_t>(
+        describe(exchange.decision()->error().denial).status);
+}
+
+}  // namespace
+
+bool may_use(std::span<const std::string_view> models,
+             std::string_view model) noexcept {
+    return models.empty() ||
+           std::any_of(models.begin(), models.end(), [model](auto pattern) {
+               return model_matches(pattern, model);
+           });
+}
+
+bool needs_body(ngx_http_request_t *r, const Exchange &exchange) noexcept {
+    const auto *client = client_of(exchange);
+    return client != nullptr && client->needs_model() && has_body(r) &&
+           !permit_of(exchange).websocket();
+}
+
+bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *zone = loc_conf(r)->meter;
+    if (zone == nullptr || exchange.meter != nullptr) {
+        return true;  // of a redirect, the first location's stays
+    }
+
+    const auto &identity = permit_of(exchange).identity();
+    auto *ledger =
+        find_ledger(*zone, identity.set, identity.client, r->connection->log);
+    bool limited =
+        identity.client != nullptr && !identity.client->limits.empty();
+    if (ledger == nullptr || !is_complete(*ledger)) {
+        if (limited) {
+            exchange.refuse(Denial::metering_unavailable);
+        }
+        return !limited;
+    }
+    exchange.meter =
+        ngx::make<Meter>(r->pool, *zone, *ledger, main_conf(r)->prices);
+    if (exchange.meter == nullptr) {
+        exchange.refuse(Denial::metering_unavailable);
+        return false;
+    }
+    return needs_body(r, exchange) || find_room(r, exchange);
+}
+
+void check_body(ngx_http_request_t *r) noexcept {
+    auto &exchange = *Exchange::find(r);
+    auto *meter = exchange.meter;
+    ModelName model;
+
+    if (needs_body(r, exchange)) {
+        if (!check_model(r, exchange, model)) {
+            return ngx_http_finalize_request(r, status_of(exchange));
+        }
+        if (meter != nullptr && meter->http_turn.began == 0) {
+            meter->http_turn.model = model;
+            if (!find_room(r, exchange)) {
+                return ngx_http_finalize_request(r, status_of(exchange));
+            }
+        }
+    } else if (meter != nullptr && has_body(r)) {
+        peek(r, meter->http_turn.model);
+    }
+    ngx_http_upstream_init(r);
+}
+
+}  // namespace keystile

@@ -1,0 +1,233 @@
+#include "ngx_http_keystile_meter.hpp"
+
+#include "ngx_http_keystile_conf.hpp"
+
+namespace keystile {
+namespace {
+
+// 2^64 - 1 where the sum would be more.
+std::uint64_t add(std::uint64_t a, std::uint64_t b) noexcept {
+    std::uint64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? ~std::uint64_t{0} : sum;
+}
+
+std::uint64_t tokens_of(const Usage &usage) noexcept {
+    return add(usage.input.value_or(0), usage.output.value_or(0));
+}
+
+// What a turn is taken to need before it is known.
+Usage likely_usage(const Turn &turn) noexcept {
+    Usage usage{};
+    usage.input = turn.likely_input;
+    usage.output = Meter::kUnknownOutput;
+    return usage;
+}
+
+bool has_figures(const Usage &usage) noexcept {
+    return usage.input.has_value() || usage.output.has_value();
+}
+
+void add_usage(Totals &totals, const Usage &usage) noexcept {
+    totals[Figure::input] = usage.input.value_or(0);
+    totals[Figure::cached] = usage.cached.value_or(0);
+    totals[Figure::cache_written] = usage.cache_written.value_or(0);
+    totals[Figure::output] = usage.output.value_or(0);
+    totals[Figure::reasoning] = usage.reasoning.value_or(0);
+}
+
+// A line that all processes read is written only where that changes it.
+void note_change(MeterZone &zone) noexcept {
+    if (!zone.changed.load(std::memory_order_relaxed)) {
+        zone.changed.store(true, std::memory_order_relaxed);
+    }
+}
+
+}  // namespace
+
+Meter::Meter(Zone &zone, Ledger &ledger, const PriceTable *prices) noexcept
+    : zone_{zone}, ledger_{ledger}, prices_{prices} {
+    ledger_.presence->open.add(1);
+}
+
+std::optional<UsedUp> Meter::reserve(MeterZone::Scope scope, Turn &turn,
+                                     std::uint64_t input_tokens) noexcept {
+    turn.began = ngx_current_msec;
+    turn.likely_input = input_tokens;
+    if (ledger_.limits.empty()) {
+        return std::nullopt;
+    }
+    auto likely = likely_usage(turn);
+    Spending estimate{.tokens = tokens_of(likely), .cost = cost(likely, turn)};
+
+    auto &held = scope == MeterZone::Scope::stream ? stream_ : turn.held;
+    ZoneLock lock{zone_};
+    return zone_.meter->reserve(ledger_.limits, ledger_.states, scope,
+                                turn.model.view(), estimate, ngx_time(),
+                                zone_.place, held);
+}
+
+std::optional<UsedUp> Meter::find_used_up() const noexcept {
+    if (ledger_.limits.empty()) {
+        return std::nullopt;
+    }
+    ZoneLock lock{zone_};
+    return MeterZone::find_used_up(ledger_.limits, ledger_.states, ngx_time());
+}
+
+// The name that the provider gives the model may have a date that the request
+// leaves out, or the other way round.
+Picodollars Meter::cost(const Usage &usage, const Turn &turn) const noexcept {
+    auto named = usage.model.view();
+    const auto *price =
+        prices_ == nullptr
+            ? nullptr
+            : prices_->find(named.empty() ? turn.model.view() : named);
+    return price == nullptr ? 0 : cost_of(usage, *price);
+}
+
+// What a caller calls a model is only believed where a provider has said the
+// same before: anyone could fill the zone with names.
+std::string_view Meter::known(std::string_view model) const noexcept {
+    for (auto *series = ledger_.record->series.load(std::memory_order_acquire);
+         series != nullptr; series = series->next) {
+        if (series->model.view() == model) {
+            return model;
+        }
+    }
+    return {};
+}
+
+void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
+    if (zone_.place == 0) {
+        return;  // this process has given everything back
+    }
+    auto outcome = turn.prewarm ? Outcome{} : ended;
+    const auto &usage = outcome.usage;
+    Spending spent{.tokens = tokens_of(usage), .cost = cost(usage, turn)};
+
+    Totals totals;
+    add_usage(totals, usage);
+    totals[Figure::cost] = spent.cost;
+    totals[Figure::requests] = outcome.was_sent;
+    bool missing = outcome.is_open && !(usage.complete && has_figures(usage));
+    totals[Figure::usage_missing] = missing;
+    sum_.has_usage = sum_.has_usage || has_figures(usage);
+
+    if (!turn.held.empty()) {
+        // What cannot be seen is taken for what was set aside, at the price
+        // of a model that may not have been known then.
+        auto likely = likely_usage(turn);
+        likely.model = usage.model;
+        if (missing) {
+            spent.tokens = ngx_max(spent.tokens, tokens_of(likely));
+            spent.cost = ngx_max(spent.cost, cost(likely, turn));
+        }
+        ZoneLock lock{zone_};
+        zone_.meter->settle(turn.held, outcome.was_sent, spent, ngx_time());
+    }
+    count_times(turn, totals);
+    sum_.model = usage.model.view().empty() ? turn.model : usage.model;
+    count(usage.model.view().empty() ? known(turn.model.view())
+                                     : usage.model.view(),
+          totals);
+}
+
+void Meter::count_times(const Turn &turn, Totals &totals) noexcept {
+    if (totals[Figure::requests] == 0) {
+        return;
+    }
+    auto *times = zone_.meter->times(zone_.place);
+    auto elapsed = ngx_current_msec - turn.began;
+    totals[Figure::milliseconds] = elapsed;
+    if (times != nullptr) {
+        times->duration[DurationHistogram::bucket_of(elapsed)].add(1);
+        times->duration_milliseconds.add(elapsed);
+    }
+    if (turn.first_token != 0) {
+        add_first_token(turn, totals);
+        auto waited = totals[Figure::first_token_milliseconds];
+        if (times != nullptr) {
+            times->first_token[FirstTokenHistogram::bucket_of(waited)].add(1);
+            times->first_token_milliseconds.add(waited);
+        }
+    }
+}
+
+void Meter::add_first_token(const Turn &turn, Totals &totals) noexcept {
+    if (turn.first_token != 0) {
+        totals[Figure::first_tokens] += 1;
+        totals[Figure::first_token_milliseconds] +=
+            turn.first_token - turn.began;
+    }
+}
+
+Meter::Sum Meter::sum() const noexcept {
+    auto sum = sum_;
+    if (sum.model.view().empty()) {
+        sum.model = http_turn.model;
+    }
+    if (reader == nullptr) {
+        return sum;
+    }
+    auto usage = reader->usage();
+    Totals totals;
+    add_usage(totals, usage);
+    totals[Figure::cost] = cost(usage, http_turn);
+    add_first_token(http_turn, totals);
+    sum.totals += totals;
+    sum.has_usage = sum.has_usage || has_figures(usage);
+    if (!usage.model.view().empty()) {
+        sum.model = usage.model;
+    }
+    return sum;
+}
+
+// Adds to the counters, with the bytes that have passed since the last time.
+void Meter::count(std::string_view model, const Totals &figures) noexcept {
+    auto totals = figures;
+    totals[Figure::sent] = std::exchange(sent_, 0);
+    totals[Figure::received] = std::exchange(received_, 0);
+    sum_.totals += totals;
+
+    auto *series = find_series(zone_, ledger_, model);
+    if (series == nullptr) {
+        return;  // the zone is full, which it has counted
+    }
+    for (std::size_t i = 0; i < kFigures; i++) {
+        auto n = totals[static_cast<Figure>(i)];
+        if (n != 0) {
+            series->figures[i].add(n);
+        }
+    }
+    note_change(*zone_.meter);
+}
+
+void Meter::close() noexcept {
+    if (zone_.place == 0) {
+        return;
+    }
+    if (!stream_.empty()) {
+        ZoneLock lock{zone_};
+        zone_.meter->settle(stream_, true, {}, ngx_time());
+    }
+    if (sent_ != 0 || received_ != 0) {
+        count(known(sum_.model.view()), {});
+    }
+    ledger_.presence->open.add(~std::uint64_t{0});
+}
+
+void count_refusal(ngx_http_request_t *r, const Identity &identity,
+                   Denial denial) noexcept {
+    auto *zone = loc_conf(r)->meter;
+    if (zone == nullptr || zone->meter == nullptr) {
+        return;
+    }
+    auto *ledger =
+        find_ledger(*zone, identity.set, identity.client, r->connection->log);
+    if (ledger != nullptr && ledger->presence != nullptr) {
+        ledger->presence->refusals[static_cast<std::size_t>(denial)].add(1);
+        note_change(*zone->meter);
+    }
+}
+
+}  // namespace keystile

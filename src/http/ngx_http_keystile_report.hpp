@@ -1,0 +1,51 @@
+// What a zone has counted, gathered for those who show it, and the reply that
+// shows it.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+#include "core/meter_report.hpp"
+#include "core/text_sink.hpp"
+#include "ngx_http_keystile_zone.hpp"
+
+namespace keystile {
+
+// Clients that a report has room for: those with the most requests. The
+// others are summed up.
+inline constexpr std::size_t kMostReported = 1000;
+
+// The figures of one client; its limits are those of the configuration. False when
+// out of memory, of the pool.
+bool report_client(ngx_pool_t *pool, Zone &zone, const ClientRecord &record,
+                   ClientReport &report) noexcept;
+
+bool report_zone(ngx_pool_t *pool, Zone &zone, ZoneReport &report) noexcept;
+
+// The body of a reply, as a chain of buffers in a pool.
+class ReplyText final : public TextSink {
+public:
+    explicit ReplyText(ngx_pool_t *pool) noexcept : pool_{pool} {}
+
+    void put(std::string_view text) noexcept override;
+
+    // Sends it as the reply to r, with status 200. An error when out of
+    // memory. Requires a GET or HEAD request.
+    ngx_int_t send(ngx_http_request_t *r, std::string_view type) noexcept;
+
+private:
+    bool grow() noexcept;
+
+    static constexpr std::size_t kBufferSize = 16384;
+    ngx_pool_t *pool_;
+    ngx_chain_t *first_ = nullptr;
+    ngx_chain_t *last_ = nullptr;
+    off_t size_ = 0;
+    bool failed_ = false;
+};
+
+// What a handler that only shows begins with: NGX_OK for a GET or HEAD whose
+// body, if any, is discarded; else what it is to return.
+ngx_int_t accept_read(ngx_http_request_t *r) noexcept;
+
+}  // namespace keystile

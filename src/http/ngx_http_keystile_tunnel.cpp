@@ -1,0 +1,336 @@
+#include "ngx_http_keystile_tunnel.hpp"
+
+#include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_limits.hpp"
+
+namespace keystile {
+
+Tunnel::Tunnel(ngx_http_request_t *r, Exchange &exchange, const Client *client,
+               Meter *meter) noexcept
+    : r_{r},
+      exchange_{exchange},
+      client_{client},
+      meter_{meter},
+      judges_{client != nullptr &&
+              (!client->models.empty() ||
+               (meter != nullptr && !client->limits.empty()))} {}
+
+ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *c = r->connection;
+    auto *u = r->upstream;
+    const auto &permit = **exchange.decision();
+    auto *tunnel = ngx::make<Tunnel>(r->pool, r, exchange,
+                                     permit.identity().client, exchange.meter);
+    if (tunnel == nullptr) {
+        return NGX_ERROR;
+    }
+    if (tunnel->judges_) {
+        tunnel->held_ = static_cast<u_char *>(ngx_palloc(r->pool, kHeld));
+        if (tunnel->held_ == nullptr) {
+            return NGX_ERROR;
+        }
+    }
+
+    // Bytes that the client sent with its handshake go through recv, too.
+    auto *in = r->header_in;
+    auto early = static_cast<std::size_t>(in->last - in->pos);
+    if (early != 0) {
+        tunnel->early_ = ngx::copy(r->pool, ngx::view({early, in->pos}));
+        if (tunnel->early_.data == nullptr) {
+            return NGX_ERROR;
+        }
+        in->pos = in->last;
+        c->read->ready = 1;
+    }
+    auto there = static_cast<std::size_t>(u->buffer.last - u->buffer.pos);
+    tunnel->follow_provider(ngx::view({there, u->buffer.pos}));
+
+    tunnel->client_recv_ = std::exchange(c->recv, recv_client);
+    tunnel->provider_recv_ =
+        std::exchange(u->peer.connection->recv, recv_provider);
+    tunnel->is_open_ = true;
+    exchange.tunnel = tunnel;
+    return NGX_OK;
+}
+
+void Tunnel::close() noexcept {
+    if (!std::exchange(is_open_, false)) {
+        return;
+    }
+    r_->connection->recv = client_recv_;
+    if (r_->upstream->peer.connection != nullptr) {
+        r_->upstream->peer.connection->recv = provider_recv_;
+    }
+    if (meter_ == nullptr) {
+        return;
+    }
+    if (pending_ != nullptr) {
+        meter_->settle(pending_->turn, Outcome{});  // it never was whole
+    }
+    auto usage = usage_.unfinished();
+    for (auto *waiting = first_; waiting != nullptr; waiting = waiting->next) {
+        meter_->settle(
+            waiting->turn,
+            Outcome{.was_sent = true, .is_open = true, .usage = usage});
+        usage = Usage{};
+    }
+}
+
+ssize_t Tunnel::recv_client(ngx_connection_t *c, u_char *buf,
+                            std::size_t size) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(c->data);
+    auto &tunnel = *Exchange::find(r)->tunnel;
+    if (tunnel.is_cut_) {
+        return NGX_AGAIN;  // the provider's side ends it
+    }
+    return tunnel.judges_ ? tunnel.judge_client(buf, size)
+                          : tunnel.follow_client(buf, size);
+}
+
+ssize_t Tunnel::recv_provider(ngx_connection_t *c, u_char *buf,
+                              std::size_t size) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(c->data);
+    auto &tunnel = *Exchange::find(r)->tunnel;
+    const auto &frames = tunnel.usage_.provider();
+    if (tunnel.errors_size_ != 0 && frames.is_between_messages()) {
+        return tunnel.give_errors(buf, size);
+    }
+    if (tunnel.is_cut_ && (tunnel.errors_size_ == 0 || frames.is_broken())) {
+        return NGX_ERROR;
+    }
+
+    auto n = tunnel.provider_recv_(c, buf, size);
+    if (n <= 0) {
+        return n;
+    }
+    tunnel.follow_provider(ngx::view({static_cast<std::size_t>(n), buf}));
+    if (frames.is_broken()) {
+        tunnel.cut("the provider sent WebSocket frames that cannot be read");
+        return NGX_ERROR;
+    }
+    if (tunnel.errors_size_ != 0 && frames.is_between_messages()) {
+        c->read->ready = 1;  // there is more to have: they are next
+    }
+    return n;
+}
+
+// Nothing more goes up, and once the client has what it is to be told, the
+// provider's side looks like closed: nginx then closes both.
+ssize_t Tunnel::cut(const char *why) noexcept {
+    is_cut_ = true;
+    ngx_log_error(NGX_LOG_ERR, r_->connection->log, 0,
+                  "keystile closes a WebSocket: %s", why);
+    wake_provider();
+    return NGX_AGAIN;
+}
+
+// Makes nginx ask for the provider's next bytes.
+void Tunnel::wake_provider() noexcept {
+    auto *read = r_->upstream->peer.connection->read;
+    read->ready = 1;
+    ngx_post_event(read, &ngx_posted_events);
+}
+
+ssize_t Tunnel::read_client(u_char *buf, std::size_t size) noexcept {
+    if (early_.len != 0) {
+        auto n = ngx_min(size, early_.len);
+        ngx_memcpy(buf, early_.data, n);
+        early_.data += n;
+        early_.len -= n;
+        return static_cast<ssize_t>(n);
+    }
+    return client_recv_(r_->connection, buf, size);
+}
+
+// Where there are no rules, bytes are only looked at.
+ssize_t Tunnel::follow_client(u_char *buf, std::size_t size) noexcept {
+    auto n = read_client(buf, size);
+    if (n <= 0) {
+        return n;
+    }
+    auto piece = ngx::view({static_cast<std::size_t>(n), buf});
+    meter_->sent(piece.size());
+    while (auto request = usage_.from_client(piece)) {
+        if (!begin_turn(*request)) {
+            return cut("too many turns at one time");
+        }
+        end_pending(*request);
+    }
+    if (usage_.client().is_broken()) {
+        return cut("the client sent WebSocket frames that cannot be read");
+    }
+    return n;
+}
+
+// Where there are, a message is held back until its type and model are known.
+// What is held stands before the next bytes of the same message, so these are
+// read behind a gap of its size.
+ssize_t Tunnel::judge_client(u_char *buf, std::size_t size) noexcept {
+    for (unsigned i = 0; i < kReadsAtOnce; i++) {
+        if (size <= held_size_) {
+            return NGX_AGAIN;  // until nginx has sent what is in its buffer
+        }
+        auto *in = buf + held_size_;
+        auto n = read_client(in, size - held_size_);
+        if (n <= 0) {
+            return n;
+        }
+        if (meter_ != nullptr) {
+            meter_->sent(static_cast<std::size_t>(n));
+        }
+        auto *out = buf;
+        if (!judge_piece(ngx::view({static_cast<std::size_t>(n), in}), out)) {
+            return cut("the client sent what cannot be judged any more");
+        }
+        if (out != buf) {
+            return out - buf;
+        }
+        if (!r_->connection->read->ready) {
+            return NGX_AGAIN;
+        }
+    }
+    // There is more of what does not go up; others have their turn first.
+    ngx_post_event(r_->connection->read, &ngx_posted_next_events);
+    return NGX_AGAIN;
+}
+
+// False when the connection is to be closed.
+bool Tunnel::judge_piece(std::string_view piece, u_char *&out) noexcept {
+    while (!piece.empty()) {
+        auto bytes = piece.substr(0, step(piece.size()));
+        auto rest = bytes;
+        auto request = usage_.next_message(rest);
+        bytes.remove_suffix(rest.size());
+        piece.remove_prefix(bytes.size());
+        if (usage_.client().is_broken()) {
+            return false;
+        }
+        bool good = request ? end_message(*request, bytes, out)
+                            : part_message(bytes, out);
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// More of a message, not its end. A control frame goes up at once: it may
+// stand before a message that is held, and in the place of one that is not to
+// go up.
+bool Tunnel::part_message(std::string_view bytes, u_char *&out) noexcept {
+    bool stands =
+        message_ == Message::undecided || message_ == Message::dropped;
+    if (stands && usage_.client().is_in_control_frame()) {
+        pass(bytes, out);
+        return true;
+    }
+    const auto &request = usage_.asking();
+    bool known =
+        request.creates && (!client_->needs_model() ||
+                            request.naming == TurnRequest::Naming::named);
+    if (message_ == Message::undecided && known) {
+        message_ = judge(request) ? Message::passing : Message::dropped;
+    }
+
+    switch (message_) {
+    case Message::undecided:
+        if (held_size_ + bytes.size() <= kHeld) {
+            ngx_memcpy(held_ + held_size_, bytes.data(), bytes.size());
+            held_size_ += bytes.size();
+            return true;
+        }
+        message_ = Message::unjudged;
+        release(bytes, out);
+        return true;
+    case Message::passing:
+    case Message::unjudged:
+        release(bytes, out);
+        return true;
+    case Message::dropped:
+        held_size_ = 0;
+        return true;
+    }
+    return false;
+}
+
+// The last bytes of a message. Once some of it has gone up, it can only be
+// stopped by closing the connection before its end.
+bool Tunnel::end_message(const TurnRequest &request, std::string_view bytes,
+                         u_char *&out) noexcept {
+    auto was = std::exchange(message_, Message::undecided);
+    bool is_turn =
+        request.creates || request.naming == TurnRequest::Naming::unreadable;
+    bool good = true;
+    if (was == Message::passing) {
+        good = !client_->needs_model() ||
+               request.naming == TurnRequest::Naming::named;
+    } else if (was != Message::dropped && is_turn) {
+        good = judge(request);
+    }
+
+    if (was == Message::dropped || (!good && was == Message::undecided)) {
+        held_size_ = 0;
+        return true;
+    }
+    if (!good) {
+        return false;
+    }
+    release(bytes, out);
+    if (is_turn) {
+        usage_.ask(request);
+        end_pending(request);
+    }
+    return true;
+}
+
+// Bytes to be read at one time: one where those of a control frame must be
+// told apart from those of a message.
+std::size_t Tunnel::step(std::size_t most) const noexcept {
+    bool stands =
+        message_ == Message::undecided || message_ == Message::dropped;
+    return stands && usage_.client().may_interleave() ? 1 : most;
+}
+
+// What is held, and then these bytes, go up.
+void Tunnel::release(std::string_view bytes, u_char *&out) noexcept {
+    out = ngx_cpymem(out, held_, held_size_);
+    held_size_ = 0;
+    pass(bytes, out);
+}
+
+// `out` is in the buffer of the bytes, and not behind them.
+void Tunnel::pass(std::string_view bytes, u_char *&out) noexcept {
+    ngx_memmove(out, bytes.data(), bytes.size());
+    out += bytes.size();
+}
+
+// Whether a turn may go up; if not, the client has been told.
+bool Tunnel::judge(const TurnRequest &request) noexcept {
+    bool is_readable =
+        !request.binary && request.naming != TurnRequest::Naming::unreadable;
+    bool is_named = request.naming == TurnRequest::Naming::named;
+    if (!is_readable || (client_->needs_model() && !is_named)) {
+        return refuse(Denial::unreadable_model);
+    }
+    if (!may_use(client_->models, request.model.view())) {
+        return refuse(Denial::model_not_allowed);
+    }
+    if (waiting_ == kMostWaiting) {
+        return refuse(Denial::rate_limit_exceeded);
+    }
+    return begin_turn(request);
+}
+
+void Tunnel::follow_provider(std::string_view piece) noexcept {
+    if (meter_ != nullptr) {
+        meter_->received(piece.size());
+    }
+    if (first_ != nullptr && first_->turn.first_token == 0 && !piece.empty()) {
+        first_->turn.first_token = ngx_current_msec;
+    }
+    while (auto usage = usage_.from_provider(piece)) {
+        end_turn(*usage);
+    }
+}
+
+}  // namespace keystile

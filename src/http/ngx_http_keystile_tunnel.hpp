@@ -1,0 +1,114 @@
+// An open WebSocket: both directions are read as they pass, turns are judged
+// before they go up, and counted when they end.
+//
+// nginx moves the bytes of an upgraded connection by c->recv and c->send and
+// asks nobody; so the two recv functions are replaced.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+#include "core/socket_usage.hpp"
+#include "ngx_http_keystile_meter.hpp"
+
+namespace keystile {
+
+class Tunnel {
+public:
+    // For the 101 that has just come: what already is there of either side is
+    // taken, too. NGX_ERROR when out of memory.
+    static ngx_int_t open(ngx_http_request_t *r, Exchange &exchange) noexcept;
+
+    // nginx is about to close the connections: puts back their functions, and
+    // settles the turns that have not ended. Once.
+    void close() noexcept;
+
+    Tunnel(ngx_http_request_t *r, Exchange &exchange, const Client *client,
+           Meter *meter) noexcept;
+    Tunnel(const Tunnel &) = delete;
+    Tunnel &operator=(const Tunnel &) = delete;
+
+private:
+    // A turn that was asked for.
+    struct Waiting {
+        Turn turn;
+        Waiting *next;
+    };
+
+    // Of the client's message that has not ended.
+    enum class Message : std::uint8_t {
+        undecided,  // nothing of it has gone up
+        passing,    // it was judged, and found good
+        unjudged,   // it goes up, and is judged before its last byte does
+        dropped,    // it was refused
+    };
+
+    static ssize_t recv_client(ngx_connection_t *c, u_char *buf,
+                               std::size_t size) noexcept;
+    static ssize_t recv_provider(ngx_connection_t *c, u_char *buf,
+                                 std::size_t size) noexcept;
+
+    ssize_t read_client(u_char *buf, std::size_t size) noexcept;
+    ssize_t follow_client(u_char *buf, std::size_t size) noexcept;
+    ssize_t judge_client(u_char *buf, std::size_t size) noexcept;
+    bool judge_piece(std::string_view piece, u_char *&out) noexcept;
+    bool end_message(const TurnRequest &request, std::string_view bytes,
+                     u_char *&out) noexcept;
+    bool part_message(std::string_view bytes, u_char *&out) noexcept;
+    bool judge(const TurnRequest &request) noexcept;
+    std::size_t step(std::size_t most) const noexcept;
+    void release(std::string_view bytes, u_char *&out) noexcept;
+    static void pass(std::string_view bytes, u_char *&out) noexcept;
+
+    void follow_provider(std::string_view piece) noexcept;
+    ssize_t give_errors(u_char *buf, std::size_t size) noexcept;
+
+    // Of a message that asks for a turn; of one whose end has come; of the
+    // oldest that waits.
+    bool begin_turn(const TurnRequest &request) noexcept;
+    void end_pending(const TurnRequest &request) noexcept;
+    void end_turn(const Usage &usage) noexcept;
+    Waiting *make_waiting() noexcept;
+
+    bool refuse(Denial denial) noexcept;
+    bool refuse(const UsedUp &used_up) noexcept;
+    void tell(Denial denial, std::string_view more,
+              std::int64_t resets_at) noexcept;
+    ssize_t cut(const char *why) noexcept;
+    void wake_provider() noexcept;
+
+    // Bytes of a message that are kept until it is judged: its type and its
+    // model are among the first as a rule.
+    static constexpr std::size_t kHeld = 4096;
+    static constexpr std::size_t kErrors = 4096;
+    static constexpr unsigned kReadsAtOnce = 16;
+    static constexpr std::size_t kMostWaiting = 64;
+
+    ngx_http_request_t *r_;
+    Exchange &exchange_;
+    const Client *client_;  // null: callers without a key
+    Meter *meter_;          // null: nobody counts
+    bool judges_;           // there are rules for its turns
+    SocketUsage usage_;
+
+    ngx_recv_pt client_recv_ = nullptr;
+    ngx_recv_pt provider_recv_ = nullptr;
+    bool is_open_ = false;
+    bool is_cut_ = false;
+
+    ngx_str_t early_ = ngx_null_string;  // that came with the handshake
+    u_char *held_ = nullptr;
+    std::size_t held_size_ = 0;
+    Message message_ = Message::undecided;
+
+    u_char *errors_ = nullptr;  // frames for the client, not yet given
+    std::size_t errors_size_ = 0;
+
+    Waiting *first_ = nullptr;
+    Waiting *last_ = nullptr;
+    Waiting *spare_ = nullptr;
+    std::size_t waiting_ = 0;
+    Waiting *pending_ = nullptr;  // whose message is not at its end
+};
+
+}  // namespace keystile

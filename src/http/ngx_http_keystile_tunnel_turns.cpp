@@ -1,0 +1,160 @@
+// The turns of a WebSocket: what is set aside and counted for each, and what
+// the client is told of one that is refused.
+
+#include "ngx_http_keystile_tunnel.hpp"
+
+#include "core/error_body.hpp"
+#include "core/limit_text.hpp"
+#include "ngx_http_keystile_exchange.hpp"
+
+namespace keystile {
+namespace {
+
+// What stands around the error of an HTTP reply: wire format of the Responses
+// interface.
+constexpr std::string_view kErrorBegins = "{\"type\":\"error\",\"status\":";
+
+// The header of an unmasked text frame of less than 64 KB (RFC 6455 5.2).
+constexpr std::size_t kMostHeader = 4;
+
+u_char *put_frame_header(u_char *p, std::size_t size) noexcept {
+    constexpr u_char kLastText = 0x81;
+    constexpr u_char kTwoBytes = 126;
+
+    *p++ = kLastText;
+    if (size >= kTwoBytes) {
+        *p++ = kTwoBytes;
+        *p++ = static_cast<u_char>(size >> 8);
+    }
+    *p++ = static_cast<u_char>(size & 0xFF);
+    return p;
+}
+
+}  // namespace
+
+Tunnel::Waiting *Tunnel::make_waiting() noexcept {
+    auto *waiting = spare_;
+    if (waiting != nullptr) {
+        spare_ = waiting->next;
+        return new (waiting) Waiting{};
+    }
+    return ngx::make<Waiting>(r_->pool);
+}
+
+// False after a refusal.
+bool Tunnel::begin_turn(const TurnRequest &request) noexcept {
+    if (meter_ == nullptr) {
+        return true;
+    }
+    if (waiting_ == kMostWaiting) {
+        return refuse(Denial::rate_limit_exceeded);
+    }
+    pending_ = make_waiting();
+    if (pending_ == nullptr) {
+        return refuse(Denial::metering_unavailable);
+    }
+    pending_->turn.model = request.model;
+    auto used_up = meter_->reserve(MeterZone::Scope::turn, pending_->turn,
+                                   Meter::kUnknownInput);
+    if (!used_up) {
+        return true;
+    }
+    pending_->next = std::exchange(spare_, pending_);
+    pending_ = nullptr;
+    return refuse(*used_up);
+}
+
+void Tunnel::end_pending(const TurnRequest &request) noexcept {
+    auto *waiting = std::exchange(pending_, nullptr);
+    if (waiting == nullptr) {
+        return;
+    }
+    waiting->turn.model = request.model;
+    waiting->turn.prewarm = request.prewarm;
+    waiting->turn.began = ngx_current_msec;
+    waiting->next = nullptr;
+    (first_ == nullptr ? first_ : last_->next) = waiting;
+    last_ = waiting;
+    waiting_++;
+}
+
+void Tunnel::end_turn(const Usage &usage) noexcept {
+    auto *waiting = first_;
+    if (waiting == nullptr) {
+        return;
+    }
+    first_ = waiting->next;
+    waiting_--;
+    meter_->settle(
+        waiting->turn,
+        Outcome{.was_sent = true, .is_open = !usage.error, .usage = usage});
+    waiting->next = std::exchange(spare_, waiting);
+}
+
+bool Tunnel::refuse(Denial denial) noexcept {
+    tell(denial, {}, 0);
+    return false;
+}
+
+bool Tunnel::refuse(const UsedUp &used_up) noexcept {
+    if (used_up.limit == nullptr) {
+        return refuse(Denial::metering_unavailable);
+    }
+    LimitText text{*used_up.limit, used_up.resets_at};
+    if (passes_soon(*used_up.limit)) {
+        tell(Denial::rate_limit_exceeded, text.view(), 0);
+    } else {
+        tell(Denial::usage_limit_reached, text.view(), used_up.resets_at);
+    }
+    return false;
+}
+
+// Puts an error frame before the provider's next message.
+void Tunnel::tell(Denial denial, std::string_view more,
+                  std::int64_t resets_at) noexcept {
+    auto reply = describe(denial);
+    const auto &identity = (*exchange_.decision())->identity();
+    auto code = ngx::str(reply.code);
+    auto id = ngx::str(client_ == nullptr ? "-" : client_->id);
+    auto limit = ngx::str(more);
+    ngx_log_error(NGX_LOG_ERR, r_->connection->log, 0,
+                  "keystile refused a turn on a WebSocket: %V%V, client id "
+                  "\"%V\"",
+                  &code, &limit, &id);
+    count_refusal(r_, identity, denial);
+
+    ErrorBody body{.shape = ErrorShape::openai,
+                   .reply = reply,
+                   .more = more,
+                   .request_id = {},
+                   .resets_at = resets_at};
+    NumberText status{reply.status};
+    auto size = kErrorBegins.size() + status.view().size() + body.size();
+    if (errors_ == nullptr) {
+        errors_ = static_cast<u_char *>(ngx_palloc(r_->pool, kErrors));
+    }
+    if (errors_ == nullptr || kMostHeader + size > kErrors - errors_size_) {
+        cut("there is no room for what its client is to be told");
+        return;
+    }
+
+    auto *p = put_frame_header(errors_ + errors_size_, size);
+    p = ngx_cpymem(p, kErrorBegins.data(), kErrorBegins.size());
+    p = ngx_cpymem(p, status.view().data(), status.view().size());
+    auto *at = reinterpret_cast<char *>(p);
+    auto *end = body.write(at);  // its opening brace becomes a comma
+    *at = ',';
+    errors_size_ =
+        static_cast<std::size_t>(reinterpret_cast<u_char *>(end) - errors_);
+    wake_provider();
+}
+
+ssize_t Tunnel::give_errors(u_char *buf, std::size_t size) noexcept {
+    if (size < errors_size_) {
+        return NGX_AGAIN;  // until nginx has sent what is in its buffer
+    }
+    ngx_memcpy(buf, errors_, errors_size_);
+    return static_cast<ssize_t>(std::exchange(errors_size_, 0));
+}
+
+}  // namespace keystile

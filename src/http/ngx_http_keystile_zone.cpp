@@ -1,0 +1,377 @@
+#include "ngx_http_keystile_zone.hpp"
+
+#include <signal.h>
+
+#include <algorithm>
+
+#include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_directives.hpp"
+#include "ngx_http_keystile_state.hpp"
+
+namespace keystile {
+namespace {
+
+ngx_slab_pool_t *slab_of(const Zone &zone) noexcept {
+    return reinterpret_cast<ngx_slab_pool_t *>(zone.shm->shm.addr);
+}
+
+// All that nginx's slab pool has to give, in one piece: it is never asked
+// again, so that a killed worker cannot leave its lists half changed.
+MeterZone *create_meter(const Zone &zone) noexcept {
+    auto *slab = slab_of(zone);
+    auto size = slab->pfree * ngx_pagesize;
+    auto *memory = static_cast<std::byte *>(ngx_slab_calloc(slab, size));
+    return memory == nullptr ? nullptr
+                             : MeterZone::create({memory, size}, ngx_time());
+}
+
+// The zone of this name in the cycle that is still the present one, which has
+// another size. Null where there is none.
+const Zone *find_before(const ngx_shm_zone_t &shm) noexcept {
+    auto *part = &ngx_cycle->shared_memory.part;
+    for (; part != nullptr; part = part->next) {
+        auto *zones = static_cast<ngx_shm_zone_t *>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            auto *zone = static_cast<const Zone *>(zones[i].data);
+            if (&zones[i] != &shm && zones[i].tag == shm.tag &&
+                ngx::view(zones[i].shm.name) == ngx::view(shm.shm.name) &&
+                zone != nullptr && zone->meter != nullptr) {
+                return zone;
+            }
+        }
+    }
+    return nullptr;
+}
+
+// ngx_shm_zone_t.init: `data` is the Zone of the cycle before, if it had one
+// of this name and size.
+ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
+    auto &zone = *static_cast<Zone *>(shm->data);
+    if (data != nullptr) {
+        zone.meter = static_cast<Zone *>(data)->meter;
+        return NGX_OK;
+    }
+    if (shm->shm.exists) {
+        zone.meter = static_cast<MeterZone *>(slab_of(zone)->data);
+        return NGX_OK;
+    }
+
+    zone.meter = create_meter(zone);
+    if (zone.meter == nullptr) {
+        ngx_log_error(NGX_LOG_EMERG, shm->shm.log, 0,
+                      "\"keystile_zone\" \"%V\" is too small", &zone.name);
+        return NGX_ERROR;
+    }
+    slab_of(zone)->data = zone.meter;
+    if (const auto *before = find_before(*shm)) {
+        copy_zone(*before, zone, shm->shm.log);
+        return NGX_OK;
+    }
+    return restore_state(zone, shm->shm.log);
+}
+
+bool is_gone(std::int32_t pid) noexcept {
+    return kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH;
+}
+
+void leave_dead(Zone &zone, ngx_log_t *log) noexcept {
+    auto count =
+        zone.meter->leave_dead([](auto pid) { return !is_gone(pid); });
+    if (count != 0) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "keystile zone \"%V\": gave back what %ui processes "
+                      "that were killed had reserved",
+                      &zone.name, static_cast<ngx_uint_t>(count));
+    }
+}
+
+constinit time_t said_full = 0;
+
+// Once a second, not for each request.
+void say_full(const Zone &zone, ngx_log_t *log) noexcept {
+    if (std::exchange(said_full, ngx_time()) != ngx_time()) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "\"keystile_zone\" \"%V\" is full: clients with limits "
+                      "are refused, others are not counted; make it larger",
+                      &zone.name);
+    }
+}
+
+// Where the ledger of a client is in the table. 0 is for callers without a
+// key; after that, clients as they stand in the files.
+std::size_t ledger_index(const MainConf &conf, const ClientSet *set,
+                         const Client *client) noexcept {
+    if (client == nullptr) {
+        return 0;
+    }
+    std::size_t index = 1;
+    for (const auto *other : ngx::elements<ClientSet *>(&conf.client_sets)) {
+        if (other == set) {
+            break;
+        }
+        index += other->keys.clients.size();
+    }
+    return index + static_cast<std::size_t>(client - set->keys.clients.data());
+}
+
+std::size_t ledger_count(const MainConf &conf) noexcept {
+    std::size_t count = 1;
+    for (const auto *set : ngx::elements<ClientSet *>(&conf.client_sets)) {
+        count += set->keys.clients.size();
+    }
+    return count;
+}
+
+// Fills in what is missing; false where the zone has no room for it.
+bool complete(Zone &zone, Ledger &ledger, const ClientSet *set,
+              const Client *client) noexcept {
+    auto &meter = *zone.meter;
+    ZoneLock lock{zone};
+
+    if (ledger.record == nullptr) {
+        ledger.record = client == nullptr
+                            ? meter.client({}, {})
+                            : meter.client(set->name, client->id);
+    }
+    if (ledger.record == nullptr) {
+        return false;
+    }
+    if (ledger.presence == nullptr && zone.place != 0) {
+        ledger.presence = meter.presence(*ledger.record, zone.place);
+    }
+    bool all = ledger.presence != nullptr;
+    for (std::size_t i = 0; i < ledger.states.size(); i++) {
+        if (ledger.states[i] == nullptr) {
+            ledger.states[i] =
+                meter.limit_state(*ledger.record, ledger.limits[i]);
+        }
+        all = all && ledger.states[i] != nullptr;
+    }
+    return all;
+}
+
+Ledger *make_ledger(ngx_pool_t *pool, const Client *client) noexcept {
+    auto *ledger = ngx::make<Ledger>(pool);
+    if (ledger == nullptr || client == nullptr || client->limits.empty()) {
+        return ledger;
+    }
+    ledger->limits = client->limits;
+    ledger->states =
+        ngx::make_array<LimitState *>(pool, client->limits.size());
+    return ledger->states.empty() ? nullptr : ledger;
+}
+
+bool is_before(const KnownClient &known,
+               std::pair<std::string_view, std::string_view> names) noexcept {
+    return std::pair{known.set, known.client->id} < names;
+}
+
+// Empty when out of memory.
+std::span<KnownClient> sort_clients(const Zone &zone) noexcept {
+    auto known =
+        ngx::make_array<KnownClient>(zone.pool, ledger_count(*zone.conf) - 1);
+    std::size_t size = 0;
+    for (const auto *set :
+         ngx::elements<ClientSet *>(&zone.conf->client_sets)) {
+        for (const auto &client : set->keys.clients) {
+            if (size < known.size()) {
+                known[size++] = {set->name, &client};
+            }
+        }
+    }
+    std::sort(known.begin(), known.end(), [](const auto &a, const auto &b) {
+        return is_before(a, {b.set, b.client->id});
+    });
+    return known;
+}
+
+}  // namespace
+
+bool is_complete(const Ledger &ledger) noexcept {
+    return ledger.presence != nullptr &&
+           std::none_of(ledger.states.begin(), ledger.states.end(),
+                        [](auto *state) { return state == nullptr; });
+}
+
+ZoneLock::ZoneLock(const Zone &zone) noexcept : mutex_{&slab_of(zone)->mutex} {
+    ngx_shmtx_lock(mutex_);
+}
+
+Ledger *find_ledger(Zone &zone, const ClientSet *set, const Client *client,
+                    ngx_log_t *log) noexcept {
+    if (zone.ledgers == nullptr) {
+        zone.ledgers = static_cast<Ledger **>(ngx_pcalloc(
+            zone.pool, ledger_count(*zone.conf) * sizeof(Ledger *)));
+        if (zone.ledgers == nullptr) {
+            return nullptr;
+        }
+    }
+    auto *&ledger = zone.ledgers[ledger_index(*zone.conf, set, client)];
+    if (ledger == nullptr) {
+        ledger = make_ledger(zone.pool, client);
+    }
+    if (ledger == nullptr || is_complete(*ledger)) {
+        return ledger;
+    }
+    if (!complete(zone, *ledger, set, client)) {
+        say_full(zone, log);
+    }
+    return ledger->record == nullptr ? nullptr : ledger;
+}
+
+const Client *find_client(Zone &zone, std::string_view set,
+                          std::string_view id) noexcept {
+    if (zone.known.empty()) {
+        zone.known = sort_clients(zone);
+    }
+    auto at = std::lower_bound(zone.known.begin(), zone.known.end(),
+                               std::pair{set, id}, is_before);
+    bool found =
+        at != zone.known.end() && at->set == set && at->client->id == id;
+    return found ? at->client : nullptr;
+}
+
+Series *find_series(Zone &zone, Ledger &ledger,
+                    std::string_view model) noexcept {
+    for (auto *series = ledger.record->series.load(std::memory_order_acquire);
+         series != nullptr; series = series->next) {
+        if (series->place == zone.place && series->model.view() == model) {
+            return series;
+        }
+    }
+    if (zone.place == 0) {
+        return nullptr;
+    }
+    ZoneLock lock{zone};
+    return zone.meter->series(*ledger.record, model, zone.place);
+}
+
+void enter_zones(ngx_cycle_t *cycle, MainConf &conf) noexcept {
+    for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
+        ZoneLock lock{*zone};
+        leave_dead(*zone, cycle->log);
+        zone->place = zone->meter->enter(ngx_pid);
+        if (zone->place == 0) {
+            say_full(*zone, cycle->log);
+        }
+    }
+}
+
+void leave_zones(MainConf &conf) noexcept {
+    for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
+        if (zone->place != 0) {
+            ZoneLock lock{*zone};
+            zone->meter->leave(std::exchange(zone->place, 0));
+        }
+        save_state(*zone);
+    }
+}
+
+void tend_zones(MainConf &conf, ngx_log_t *log) noexcept {
+    for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
+        ZoneLock lock{*zone};
+        leave_dead(*zone, log);
+    }
+}
+
+Zone *find_zone(ngx_conf_t *cf, const ngx_str_t &name) noexcept {
+    for (auto *zone : ngx::elements<Zone *>(&main_conf(cf)->zones)) {
+        if (ngx::view(zone->name) == ngx::view(name)) {
+            return zone;
+        }
+    }
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "there is no \"keystile_zone\" named \"%V\" before "
+                       "this line",
+                       &name);
+    return nullptr;
+}
+
+char *set_meter(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
+    auto &conf = *static_cast<LocConf *>(data);
+    auto &name = ngx::elements<ngx_str_t>(cf->args)[1];
+
+    if (!ngx::is_unset(conf.meter)) {
+        return ngx::conf_message("is duplicate");
+    }
+    if (ngx::view(name) == "off") {
+        conf.meter = nullptr;
+        return NGX_CONF_OK;
+    }
+    conf.meter = find_zone(cf, name);
+    return conf.meter == nullptr ? ngx::conf_error() : NGX_CONF_OK;
+}
+
+char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
+    auto &conf = *static_cast<MainConf *>(data);
+    auto words = ngx::elements<ngx_str_t>(cf->args);
+    constexpr std::string_view kState = "state=";
+
+    if (ngx::view(words[1]) == "off") {
+        return refuse(cf, words[1], "this name turns \"keystile_meter\" off");
+    }
+    for (auto *other : ngx::elements<Zone *>(&conf.zones)) {
+        if (ngx::view(other->name) == ngx::view(words[1])) {
+            return refuse(cf, words[1], "there is a zone of this name");
+        }
+    }
+    auto size = ngx_parse_size(&words[2]);
+    if (size == NGX_ERROR ||
+        size <
+            static_cast<ssize_t>(MeterZone::kLeastSize + 8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"keystile_zone\": invalid size \"%V\": expected "
+                           "128k or more",
+                           &words[2]);
+        return ngx::conf_error();
+    }
+
+    auto *zone = ngx::make<Zone>(cf->pool);
+    auto **slot = static_cast<Zone **>(ngx_array_push(&conf.zones));
+    if (zone == nullptr || slot == nullptr) {
+        return ngx::conf_error();
+    }
+    *slot = zone;
+    zone->name = words[1];
+    zone->conf = &conf;
+    zone->pool = cf->pool;
+    zone->state_fds = {NGX_INVALID_FILE, NGX_INVALID_FILE};
+    for (auto &word : words.subspan(3)) {
+        auto text = ngx::view(word);
+        if (!text.starts_with(kState) || text == kState) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"keystile_zone\": invalid \"%V\": expected "
+                               "\"state=file\"",
+                               &word);
+            return ngx::conf_error();
+        }
+        zone->state_file = ngx::str(text.substr(kState.size()));
+        if (ngx_conf_full_name(cf->cycle, &zone->state_file, 0) != NGX_OK) {
+            return ngx::conf_error();
+        }
+        for (auto *other : ngx::elements<Zone *>(&conf.zones)) {
+            if (other != zone &&
+                ngx::view(other->state_file) == ngx::view(zone->state_file)) {
+                return refuse(cf, word, "another zone has this state file");
+            }
+        }
+        if (open_state(cf, *zone) != NGX_OK) {
+            return ngx::conf_error();
+        }
+    }
+
+    zone->shm =
+        ngx_shared_memory_add(cf, &zone->name, static_cast<std::size_t>(size),
+                              &ngx_http_keystile_module);
+    if (zone->shm == nullptr) {
+        return ngx::conf_error();
+    }
+    if (zone->shm->data != nullptr) {
+        return ngx::conf_message("has the name of another zone");
+    }
+    zone->shm->init = init_zone;
+    zone->shm->data = zone;
+    return NGX_CONF_OK;
+}
+
+}  // namespace keystile

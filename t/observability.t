@@ -1,0 +1,58 @@
+# conf-examples/observability/: the dashboard asks for metrics and labels that
+# there are.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use Test::More;
+use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json);
+
+my $root      = path("$FindBin::Bin/..");
+my $source    = $root->child('src/core/status_prometheus.cpp')->slurp;
+my $directory = $root->child('conf-examples/observability');
+my $dashboard
+    = decode_json $directory->child('grafana-dashboard.json')->slurp;
+
+# A string of the source is a metric, or a label where label() is called.
+my %is_label  = map { $_ => 1 } 'le', $source =~ /label\("(\w+)"/g;
+my %is_metric = map { $_ => 1 } grep { !$is_label{$_} }
+    $source =~ /"((?:keystile|gen_ai)_\w+)"/g;
+for my $histogram ($source =~ /histogram\("(\w+)"/g) {
+    $is_metric{"${histogram}_$_"} = 1 for qw(bucket sum count);
+}
+cmp_ok keys %is_metric, '>', 20, 'the metrics are found';
+
+# What an expression asks for.
+sub metrics_of ($expression) {
+    return grep { !$is_label{$_} }
+        $expression =~ /\b((?:keystile|gen_ai)_\w+)/g;
+}
+
+sub labels_of ($expression) {
+    return ($expression =~ /(?:[{,]\s*)(\w+)\s*=/g,
+        map { split /\s*,\s*/ } $expression =~ /\bby\s*\(([^)]*)\)/g);
+}
+
+for my $panel (@{$dashboard->{panels}}) {
+    for my $target (@{$panel->{targets}}) {
+        my ($expression, $legend) = @$target{qw(expr legendFormat)};
+        my @metrics = metrics_of($expression);
+        ok @metrics, "$panel->{title}: a metric";
+        ok $is_metric{$_}, "$panel->{title}: the metric $_" for @metrics;
+        ok $is_label{$_}, "$panel->{title}: the label $_"
+            for labels_of($expression), $legend =~ /\{\{(\w+)\}\}/g;
+    }
+}
+for my $variable (@{$dashboard->{templating}{list}}) {
+    my ($metric, $label)
+        = ($variable->{definition} // next)
+        =~ /\Alabel_values\((\w+).*, (\w+)\)\z/ or die $variable->{name};
+    ok $is_metric{$metric}, "variable $variable->{name}: the metric $metric";
+    ok $is_label{$label}, "variable $variable->{name}: the label $label";
+}
+
+like $directory->child('prometheus.yml')->slurp,
+    qr{metrics_path: /metrics\b.*targets: \["127\.0\.0\.1:8080"\]}s,
+    'Prometheus asks where the README has it';
+
+done_testing;
