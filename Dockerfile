@@ -33,6 +33,7 @@ COPY --from=build /keystile/build/nginx/ngx_http_keystile_module.so \
 
 RUN echo 'load_module modules/ngx_http_keystile_module.so;' \
         > /etc/nginx/modules-enabled/50-mod-http-keystile.conf \
+    && install -d -m 700 /var/lib/keystile \
     && nginx -t
 
 STOPSIGNAL SIGQUIT

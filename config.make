@@ -29,6 +29,17 @@ KEYSTILE_NGINX = \\
 # nginx's headers are C: our warnings are not meant for them.
 \$(KEYSTILE_NGINX): ALL_INCS := \$(subst -I ,-isystem ,\$(ALL_INCS))
 
+# Where each byte of a reply is looked at.
+KEYSTILE_READERS = \\
+	$NGX_OBJS/addon/core/event_stream.o \\
+	$NGX_OBJS/addon/core/json_scan.o \\
+	$NGX_OBJS/addon/core/json_skip.o \\
+	$NGX_OBJS/addon/core/json_text.o \\
+	$NGX_OBJS/addon/core/usage.o \\
+	$NGX_OBJS/addon/core/usage_scan.o
+
+\$(KEYSTILE_READERS): CFLAGS += -O3
+
 # What -MMD found; nginx's own headers are in ADDON_DEPS.
 -include \$(patsubst %.o,%.d,\$(KEYSTILE_CORE) \$(KEYSTILE_NGINX))
 

@@ -22,6 +22,7 @@ my %LIMITS = (
     pending       => [{tokens => 1_000_000, per => 'day'}],
     by_model      => [{requests => 1, per => 'day', model => 'gpt-5*'}],
     prewarms      => [{requests => 1, per => 'day'}],
+    generated     => [{requests => 1, per => 'day'}],
     race          => [{requests => 10, per => 'day'}],
 );
 my $nginx = Metered->new(
@@ -47,15 +48,15 @@ sub pair ($id) {
 }
 
 # A turn that is admitted.
-sub admitted ($name, $wire, $far, $message = $CREATE) {
+sub admitted ($name, $wire, $far, $message = $CREATE, %turn) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     $wire->send_frame($message);
     is $far->next_frame->{payload}, $message, "$name: goes up";
-    return answered($wire, $far);
+    return answered($wire, $far, %turn);
 }
 
-sub answered ($wire, $far) {
-    for my $text (response_messages(%TURN, id => 'resp_' . rand)) {
+sub answered ($wire, $far, %turn) {
+    for my $text (response_messages(%TURN, id => 'resp_' . rand, %turn)) {
         $far->send_frame($text);
         $wire->next_frame;
     }
@@ -133,9 +134,15 @@ subtest 'tokens' => sub {
 
 subtest 'a prewarm' => sub {
     my ($wire, $far) = pair('prewarms');
-    admitted("prewarm $_", $wire, $far, create(generate => \0)) for 1 .. 3;
+    my $prewarm = create(generate => \0);
+    admitted("prewarm $_", $wire, $far, $prewarm, output => 0) for 1 .. 3;
     admitted('a turn', $wire, $far);
     refused('another', $wire, $far, $CREATE, 429, 'usage_limit_reached');
+    # "generate": false is what the client says, not what the provider did.
+    ($wire, $far) = pair('generated');
+    admitted('one that generated', $wire, $far, $prewarm);
+    refused('and was a turn', $wire, $far, $CREATE, 429,
+        'usage_limit_reached');
 };
 
 subtest 'what is reserved' => sub {
@@ -288,13 +295,14 @@ subtest 'a refusal amid an answer' => sub {
 
 subtest 'refusals are counted' => sub {
     my ($wire, $far) = pair('models');
-    is_deeply do {
-        my $before = $nginx->client_of($nginx->status, 'models')->{refusals};
-        refused('one', $wire, $far, create(model => 'gpt-4o'), 400,
-            'model_not_allowed');
-        my $after = $nginx->client_of($nginx->status, 'models')->{refusals};
-        $after->{model_not_allowed} - ($before->{model_not_allowed} // 0);
-    }, 1, 'by their reason';
+    my $count = sub {
+        $nginx->client_of($nginx->status, 'models')->{refusals}
+            {model_not_allowed} // 0;
+    };
+    my $before = $count->();
+    refused('one', $wire, $far, create(model => 'gpt-4o'), 400,
+        'model_not_allowed');
+    is $count->() - $before, 1, 'by their reason';
 };
 
 $nginx->idle;

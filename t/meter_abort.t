@@ -226,5 +226,24 @@ JS
     at_rest('all');
 };
 
+# What a body would cost was judged by its head alone, where its model was not
+# yet known: a turn whose end is not seen is charged by all of it.
+subtest 'a model late in the body' => sub {
+    my $text = 'x' x 400_000;
+    for my $body (qq({"model":"gpt-5.1","input":"$text"}),
+        qq({"input":"$text","model":"gpt-5.1"})) {
+        my $charged = sub {
+            $nginx->client_of($nginx->idle, 'ci')->{limits}[1]{current_value};
+        };
+        my $before = $charged->();
+        $provider->forget->hold;
+        my $wire = $nginx->start_turn('ci', body => $body);
+        $provider->next_request;
+        $wire->close;
+        cmp_ok $charged->() - $before, '>=', 100_000,
+            'is charged: ' . substr $body, 0, 10;
+    }
+};
+
 $nginx->stop;
 done_testing;

@@ -105,7 +105,8 @@ sub finish_stream () {
     else {
         $far->begin(200) if !$stream->{begun};
         my $events = response_events(%turn);
-        my $cut    = 1 + int rand length($events) - 1;
+        # Not in the figures that are looked for below: a chunk may end there.
+        my $cut = 1 + int rand length($events) - 200;
         $far->chunk(substr $events, 0, $cut);
         $far->chunk(substr $events, $cut);
         $far->last_chunk if rand() < .7;
@@ -183,7 +184,9 @@ sub ask_socket () {
 sub answer_socket () {
     my $socket = pick(grep { @{$_->{turns}} } @sockets) // return 0;
     my $turn   = shift @{$socket->{turns}};
-    my @texts  = response_messages(%$turn);
+    # Nothing is generated for a prewarm.
+    my @texts  = response_messages(%$turn,
+        $turn->{prewarm} ? (output => 0, reasoning => 0) : ());
     $socket->{far}->send_frame($_) for @texts;
     my $count = 0;
     await 'the answer', sub {

@@ -41,6 +41,10 @@ my $nginx = Metered->new(
             client_max_body_size 10m;
             keystile_pass http://%%PROVIDER%%;
         }
+        location /huge/ {
+            client_max_body_size 128m;
+            keystile_pass http://%%PROVIDER%%;
+        }
 CONF
 );
 $nginx->serve;
@@ -141,6 +145,9 @@ my %UNREADABLE = (
     'two, the other way' => '{"model":"gpt-4o","model":"gpt-5"}',
     'the same twice'     => '{"model":"gpt-5","model":"gpt-5"}',
     'twice, once escaped' => '{"model":"gpt-5","mod\u0065l":"gpt-4o"}',
+    # Names that a decoder which minds no case, like that of Go, takes for it.
+    'twice, once Model'  => '{"model":"gpt-5","Model":"gpt-4o"}',
+    'twice, once MODEL'  => '{"MODEL":"gpt-4o","model":"gpt-5"}',
     'cut off'            => '{"model":"gpt-5"',
     'two documents'      => '{"model":"gpt-5"}{"model":"gpt-4o"}',
     'something after it' => '{"model":"gpt-5"}x',
@@ -212,6 +219,16 @@ subtest 'raw bytes are not looked at' => sub {
     $stored->close;
     is_refused('stored gzip', ci => $out, 'model_not_allowed',
         headers => ['Content-Encoding' => 'gzip']);
+};
+
+# Some hundred bytes that were read as 120 MB of JSON, all in one go, as that
+# much was allowed: what is decoded is bounded by what was sent, too.
+subtest 'a bomb where much is allowed' => sub {
+    my $bomb = '{"x":[[]' . ',[]' x 40_000_000 . '],"model":"gpt-5"}';
+    is_refused('thrice packed', ci => $bomb, 'payload_too_large',
+        coding => 'gzip, gzip, gzip', target => '/huge/responses');
+    passes_up('a body that large', ci => encode_json({model => 'gpt-5',
+        input => 'x' x 3_000_000}), target => '/huge/responses');
 };
 
 subtest 'bombs' => sub {

@@ -8,9 +8,9 @@ use Test::More;
 use Await;
 use Configuration;
 use Golden;
+use Kept;
 use Metered;
 use Mojo::File qw(path);
-use POSIX qw(strftime);
 use Provider;
 
 my $provider = Provider->new;
@@ -25,21 +25,8 @@ my %CLIENTS = (
         {concurrent => 3}]},
 );
 
-# An nginx with a state file, in a directory of its workers.
 sub with_state (%how) {
-    my $nginx = Metered->new(provider => $provider, clients => {%CLIENTS},
-        %how);
-    my $dir = $nginx->dir . '/state';
-    mkdir $dir or die "mkdir: $!";
-    if ($> == 0) {
-        my ($uid, $gid) = (getpwnam 'www-data')[2, 3];
-        chown $uid, $gid, $dir or die "chown: $!";
-    }
-    return $nginx->zone("1m state=$dir/main");
-}
-
-sub state_file ($nginx, $suffix = '') {
-    return $nginx->dir . "/state/main$suffix";
+    return Kept->new(provider => $provider, clients => {%CLIENTS}, %how);
 }
 
 sub answers () {
@@ -65,40 +52,6 @@ sub kept ($nginx, $id) {
     };
 }
 
-# Waits until what was counted before is in the file. Times are in seconds:
-# one that was saved in the same second may be without it, and only what has
-# changed is saved, so something else is counted then.
-sub await_save ($nginx) {
-    my $counted = strftime '%Y-%m-%dT%H:%M:%SZ', gmtime;
-    await 'the state to be saved', sub {
-        my $saved = $nginx->status->{state}{saved_at} // '';
-        $nginx->turn(undef) if $saved eq $counted;
-        return $saved gt $counted;
-    }, 30;
-    return;
-}
-
-sub kill_all ($nginx) {
-    my @pids = ($nginx->master, $nginx->worker_pids);
-    kill KILL => @pids;
-    $nginx->_await_exit;
-    await 'the workers to be gone', sub { !grep { kill 0 => $_ } @pids };
-    return;
-}
-
-sub again ($nginx) {
-    unlink $nginx->dir . '/nginx.pid';
-    $nginx->serve;
-    return;
-}
-
-# Clean stops are judged by the harness; this is one that goes on.
-sub quit ($nginx) {
-    kill QUIT => $nginx->master;
-    ok eval { $nginx->_await_exit }, 'nginx quits';
-    return;
-}
-
 subtest 'quit and start' => sub {
     my $nginx = with_state(workers => 2)->serve;
     answers();
@@ -108,8 +61,8 @@ subtest 'quit and start' => sub {
     my $since  = $nginx->status->{state};
     is $before{capped}{totals}{input_tokens}, 300, 'figures';
     for my $turn (1 .. 2) {
-        quit($nginx);
-        again($nginx);
+        $nginx->quit;
+        $nginx->again;
         is_deeply {map { $_ => kept($nginx, $_) } keys %CLIENTS}, \%before,
             "start $turn: all is as it was";
     }
@@ -130,7 +83,7 @@ subtest 'quit with a stream open' => sub {
     is $wire->response->status, 200, 'it ends as it should';
     $wire->close;
     $nginx->_await_exit;
-    again($nginx);
+    $nginx->again;
     my $client = kept($nginx, 'capped');
     is $client->{totals}{input_tokens}, 100, 'and was counted';
     is $client->{limits}[0]{current_value}, 1, 'by the limits too';
@@ -144,7 +97,7 @@ subtest 'stop with a stream open' => sub {
     $provider->next_request;
     kill TERM => $nginx->master;
     $nginx->_await_exit;
-    again($nginx);
+    $nginx->again;
     my $client = $nginx->client_of($nginx->idle, 'capped');
     is_deeply [map { $_->{reserved_value} } @{$client->{limits}}],
         [(0) x @{$client->{limits}}], 'nothing stays reserved';
@@ -189,9 +142,9 @@ subtest 'all are killed' => sub {
     $nginx->turn('capped') for 1 .. 2;
     $nginx->turn('ci');
     my %before = map { $_ => kept($nginx, $_) } keys %CLIENTS;
-    await_save($nginx);
-    kill_all($nginx);
-    again($nginx);
+    $nginx->await_save;
+    $nginx->kill_all;
+    $nginx->again;
     is_deeply {map { $_ => kept($nginx, $_) } keys %CLIENTS}, \%before,
         'what was saved is there';
     is $nginx->turn('capped')->status, $_, "a $_" for 200, 429;
@@ -202,15 +155,15 @@ subtest 'saves' => sub {
     my $nginx = with_state()->serve;
     answers();
     $nginx->turn('ci');
-    await_save($nginx);
-    my @files = grep { -e } map { state_file($nginx, $_) } '', '.2';
+    $nginx->await_save;
+    my @files = grep { -e } map { $nginx->state_file($_) } '', '.2';
     cmp_ok scalar @files, '>=', 1, 'a file is there';
     $nginx->turn('ci');
-    await_save($nginx);
-    ok -s state_file($nginx, $_), "main$_" for '', '.2';
-    is_deeply [grep { !m{/main(?:\.2)?\z} } glob state_file($nginx, '*')], [],
+    $nginx->await_save;
+    ok -s $nginx->state_file($_), "main$_" for '', '.2';
+    is_deeply [grep { !m{/main(?:\.2)?\z} } glob $nginx->state_file('*')], [],
         'and no other';
-    is +(stat state_file($nginx))[2] & 077, 0, 'for the workers only';
+    is +(stat $nginx->state_file)[2] & 077, 0, 'for the workers only';
     $nginx->stop;
 };
 
@@ -226,7 +179,7 @@ subtest 'what is open while the state is saved' => sub {
     for (1 .. 2) {
         answers();
         $nginx->turn('ci');
-        await_save($nginx);
+        $nginx->await_save;
         my $now = $client->();
         is $now->{open}, 3, 'are open all the time';
         is_deeply $now->{limits}, $before->{limits}, 'and as much is reserved';
@@ -247,11 +200,11 @@ sub two_saves () {
     answers();
     for (1 .. 2) {
         $nginx->turn('ci');
-        await_save($nginx);
+        $nginx->await_save;
     }
-    kill_all($nginx);
+    $nginx->kill_all;
     return ($nginx, sort { (stat $b)[9] <=> (stat $a)[9] }
-        map { state_file($nginx, $_) } '', '.2');
+        map { $nginx->state_file($_) } '', '.2');
 }
 
 sub overwrite ($path, $bytes) {
@@ -279,18 +232,18 @@ subtest 'the newer file is damaged' => sub {
         overwrite($_, $saved{$_}) for $newer, $older;
         my $log = length $nginx->error_log;
         $DAMAGE{$name}->($newer, $saved{$newer});
-        again($nginx);
+        $nginx->again;
         my $requests = kept($nginx, 'ci')->{totals}{requests};
         ok $requests == 1 || $requests == 2,
             "$name: the other is taken: $requests";
         like substr($nginx->error_log, $log), qr/\[error\].*\Q$newer\E/,
             'and the log names it' if $name !~ /gone|empty/;
         $nginx->turn('ci');
-        quit($nginx);
-        again($nginx);
+        $nginx->quit;
+        $nginx->again;
         is kept($nginx, 'ci')->{totals}{requests}, $requests + 1,
             'and saving goes on';
-        quit($nginx);
+        $nginx->quit;
     }
     is_deeply [$nginx->faults], [], 'and nothing else is wrong';
 };
@@ -301,19 +254,16 @@ subtest 'two files that are not ours' => sub {
     for my $suffix ('', '.2') {
         $nginx->file("state/main$suffix", $text, 0600);
     }
-    if ($> == 0) {
-        my ($uid) = (getpwnam 'www-data')[2];
-        chown $uid, -1, map { state_file($nginx, $_) } '', '.2';
-    }
+    $nginx->own(map { $nginx->state_file($_) } '', '.2');
     $nginx->serve;
     like $nginx->error_log, qr/\[error\].*state/, 'an error';
     answers();
     is $nginx->turn('ci')->status, 200, 'traffic goes on';
     is kept($nginx, 'ci')->{totals}{requests}, 1, 'and is counted';
-    quit($nginx);
-    is path(state_file($nginx, $_))->slurp, $text, "main$_ is as it was"
+    $nginx->quit;
+    is path($nginx->state_file($_))->slurp, $text, "main$_ is as it was"
         for '', '.2';
-    again($nginx);
+    $nginx->again;
     $nginx->stop;
 };
 
@@ -321,31 +271,30 @@ subtest 'other clients and limits than before' => sub {
     my $nginx = with_state()->serve;
     answers();
     $nginx->turn($_) for qw(ci ci capped);
-    quit($nginx);
+    $nginx->quit;
     delete $nginx->clients->{ci};
     $nginx->clients->{capped} = {limits => [{requests => 1, per => 'month'}]};
     $nginx->clients->{new}    = {};
-    again($nginx);
+    $nginx->again;
     is $nginx->turn('capped')->status, 429, 'a limit that is lower now';
     $nginx->turn('new');
     is kept($nginx, 'new')->{totals}{requests}, 1, 'a new client';
-    quit($nginx);
+    $nginx->quit;
     $nginx->clients->{ci} = {};
-    again($nginx);
+    $nginx->again;
     is kept($nginx, 'ci')->{totals}{requests}, 2,
         'one that was away finds its figures';
     $nginx->stop;
 };
 
 subtest 'without a state file' => sub {
-    my $nginx = Metered->new(provider => $provider, clients => {%CLIENTS})
-        ->serve;
+    my $nginx = with_state()->zone('1m')->serve;
     answers();
     $nginx->turn('ci');
     is $nginx->reload, '', 'a reload';
     is kept($nginx, 'ci')->{totals}{requests}, 1, 'keeps the figures';
-    quit($nginx);
-    again($nginx);
+    $nginx->quit;
+    $nginx->again;
     is +($nginx->totals('ci')->{requests} // 0), 0, 'a start does not';
     $nginx->turn('ci');
     kept($nginx, 'ci');
@@ -365,8 +314,8 @@ subtest 'reloads amid saves' => sub {
         is $nginx->reload, '', "reload $turn";
     }
     is kept($nginx, 'ci')->{totals}{requests}, 15, 'all is counted';
-    quit($nginx);
-    again($nginx);
+    $nginx->quit;
+    $nginx->again;
     is kept($nginx, 'ci')->{totals}{requests}, 15, 'and saved';
     $nginx->stop;
 };

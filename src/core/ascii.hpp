@@ -111,25 +111,30 @@ constexpr bool is_field_char(char c) noexcept {
 }
 
 // Headers can be long, and hold control bytes never: so eight bytes at a time
-// are looked at together, and one by one only where some may be control bytes
-// (HTAB is one that may stay).
-inline bool is_field_value(std::string_view s) noexcept {
+// are looked at together, the last of them once more, and one by one only where
+// some may be control bytes (HTAB is one that may stay).
+inline bool may_hold_control(const char *at) noexcept {
     constexpr std::uint64_t ones = 0x0101010101010101;
-    constexpr std::uint64_t tops = ones * 0x80;
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof(word));
+    auto without_del = word ^ ones * 0x7F;
+    auto below_space = (word - ones * 0x20) & ~word;
+    auto is_del = (without_del - ones) & ~without_del;
+    return ((below_space | is_del) & ones * 0x80) != 0;
+}
 
-    while (s.size() >= sizeof(std::uint64_t)) {
-        std::uint64_t word;
-        std::memcpy(&word, s.data(), sizeof(word));
-        auto without_del = word ^ ones * 0x7F;
-        auto below_space = (word - ones * 0x20) & ~word & tops;
-        auto is_del = (without_del - ones) & ~without_del & tops;
-        if ((below_space | is_del) != 0 &&
-            !all<is_field_char>(s.substr(0, sizeof(word)))) {
-            return false;
-        }
-        s.remove_prefix(sizeof(word));
+inline bool is_field_value(std::string_view s) noexcept {
+    constexpr std::size_t word = sizeof(std::uint64_t);
+    if (s.size() < word) {
+        return all<is_field_char>(s);
     }
-    return all<is_field_char>(s);
+    const char *last = s.data() + s.size() - word;
+    for (const char *at = s.data(); at < last; at += word) {
+        if (may_hold_control(at)) {
+            return all<is_field_char>(s);
+        }
+    }
+    return !may_hold_control(last) || all<is_field_char>(s);
 }
 
 // Calls visit(element) for each non-empty element of a list, trimmed, until

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -21,8 +22,24 @@ struct EventPart {
     std::string_view data;  // of the piece, or "\n" between two data fields
 };
 
+// The event that `piece` begins with, if it is there to its end and is as most
+// are: one line of data, one of its name before that or none, and line ends
+// that are LF. For a stream that is between events.
+struct WholeEvent {
+    std::string_view data;
+    std::size_t size;  // of the event, with its blank line
+};
+std::optional<WholeEvent> find_whole_event(std::string_view piece) noexcept;
+
 class EventStream {
 public:
+    // Nothing of an event has been read: what follows may be passed over by
+    // whole events.
+    bool is_between_events() const noexcept {
+        return state_ == State::name && matched_ == 0 && !has_data_ &&
+               !after_cr_;
+    }
+
     // Removes from `piece` what was read and returns the first part in it;
     // none when all was read. An event ends with its blank line, and with the
     // CR of it: an LF that follows in a later piece is part of that line end.

@@ -29,12 +29,11 @@ struct Histogram {
 
 // gen_ai.server.time_to_first_token
 inline constexpr std::array<std::uint32_t, 14> kFirstTokenBorders{
-    5,   10,  20,   40,   60,   80,   100,
-    250, 500, 1000, 2500, 5000, 7500, 10000};
+    5, 10, 20, 40, 60, 80, 100, 250, 500, 1000, 2500, 5000, 7500, 10000};
 
 // gen_ai.server.request.duration
 inline constexpr std::array<std::uint32_t, 14> kDurationBorders{
-    10,   20,   40,   80,   160,   320,   640,
+    10,   20,   40,   80,    160,   320,   640,
     1280, 2560, 5120, 10240, 20480, 40960, 81920};
 
 using FirstTokenHistogram = Histogram<kFirstTokenBorders>;

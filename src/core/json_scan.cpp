@@ -22,11 +22,24 @@ const JsonMember *JsonShape::find(std::string_view name) const noexcept {
     if ((sizes_ >> name.size() % 64 & 1) == 0) {
         return nullptr;
     }
+    if (names_ == Names::any_case) {
+        return find_in_any_case(name);
+    }
     for (const auto &member : members_) {
         // Most differ in their first byte: no call for that.
         if (member.name.size() == name.size() &&
             (name.empty() ||
              (member.name.front() == name.front() && member.name == name))) {
+            return &member;
+        }
+    }
+    return nullptr;
+}
+
+const JsonMember *JsonShape::find_in_any_case(
+    std::string_view name) const noexcept {
+    for (const auto &member : members_) {
+        if (equals_ignoring_case(member.name, name)) {
             return &member;
         }
     }

@@ -31,9 +31,12 @@ struct JsonMember {
 
 class JsonShape {
 public:
+    enum class Names : std::uint8_t { exact, any_case };
+
     // `members` outlive the shape.
-    constexpr explicit JsonShape(std::span<const JsonMember> members) noexcept
-        : members_{members} {
+    constexpr explicit JsonShape(std::span<const JsonMember> members,
+                                 Names names = Names::exact) noexcept
+        : members_{members}, names_{names} {
         for (const auto &member : members) {
             sizes_ |= std::uint64_t{1} << member.name.size() % 64;
         }
@@ -43,7 +46,10 @@ public:
     const JsonMember *find(std::string_view name) const noexcept;
 
 private:
+    const JsonMember *find_in_any_case(std::string_view name) const noexcept;
+
     std::span<const JsonMember> members_;
+    Names names_;
     std::uint64_t sizes_ = 0;  // of names, as bits: most others have another
 };
 

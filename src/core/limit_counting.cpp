@@ -191,6 +191,22 @@ void MeterZone::settle(Reservation &held, bool was_sent, const Spending &used,
     held.size_ = 0;
 }
 
+void MeterZone::charge(std::span<const Limit> limits,
+                       std::span<LimitState *const> states,
+                       std::string_view model, bool was_sent,
+                       const Spending &used, std::int64_t now) noexcept {
+    for (std::size_t i = 0; i < limits.size(); i++) {
+        if (states[i] == nullptr || !is_about(limits[i], Scope::turn, model)) {
+            continue;
+        }
+        auto &state = *states[i];
+        roll(state, now);
+        state.used = sum(state.used, state.kind == LimitKind::requests
+                                         ? std::uint64_t{was_sent}
+                                         : amount_of(state.kind, used));
+    }
+}
+
 Spending MeterZone::reserved(const Reservation &held) noexcept {
     Spending most;
     for (std::size_t i = 0; i < held.size_; i++) {

@@ -34,8 +34,11 @@ namespace keystile {
 class Count {
 public:
     void add(std::uint64_t n) noexcept {
-        value_.store(get() + n, std::memory_order_relaxed);
+        std::uint64_t sum;
+        bool is_over = __builtin_add_overflow(get(), n, &sum);
+        set(is_over ? ~std::uint64_t{0} : sum);
     }
+    void subtract(std::uint64_t n) noexcept { set(get() - n); }
     void set(std::uint64_t n) noexcept {
         value_.store(n, std::memory_order_relaxed);
     }
@@ -224,6 +227,12 @@ public:
     void settle(Reservation &held, bool was_sent, const Spending &used,
                 std::int64_t now) noexcept;
 
+    // [locked] Counts a turn that nothing was set aside for.
+    static void charge(std::span<const Limit> limits,
+                       std::span<LimitState *const> states,
+                       std::string_view model, bool was_sent,
+                       const Spending &used, std::int64_t now) noexcept;
+
     // [locked] What settle() should count where nobody knows what was used:
     // what was set aside.
     static Spending reserved(const Reservation &held) noexcept;
@@ -251,6 +260,9 @@ public:
     FirstTokenHistogram first_token() const noexcept;  // sums
     DurationHistogram duration() const noexcept;
 
+    // Another zone has taken over what this one counted: it is not saved.
+    std::atomic<bool> retired{false};
+
     // Something changed that the state file does not have yet. Set by who
     // counts; a line that all read, so written only when it is not set.
     std::atomic<bool> changed{false};
@@ -258,6 +270,7 @@ public:
     // The process that writes the state file now, 0 for none, and when one
     // was last written. Whoever sets `saver` from 0 writes.
     std::atomic<std::int32_t> saver{0};
+    std::atomic<std::int64_t> saving_since{0};
     std::atomic<std::int64_t> saved_at{0};
     std::atomic<std::uint64_t> save_generation{0};
     std::atomic<std::uint64_t> save_failures{0};

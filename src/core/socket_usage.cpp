@@ -37,6 +37,7 @@ std::optional<TurnRequest> SocketUsage::next_message(
 std::optional<Usage> SocketUsage::from_provider(
     std::string_view &piece) noexcept {
     std::array<char, kRoom> room;
+    skip_unwanted(piece);
     while (auto part = provider_.next(piece, room)) {
         if (part->kind == FramePart::Kind::text) {
             scan_.take(part->text);
@@ -46,8 +47,22 @@ std::optional<Usage> SocketUsage::from_provider(
                 return usage;
             }
         }
+        skip_unwanted(piece);
     }
     return std::nullopt;
+}
+
+// Most messages come whole, and their type says that there is nothing in
+// them.
+void SocketUsage::skip_unwanted(std::string_view &piece) const noexcept {
+    while (!piece.empty()) {
+        auto text = provider_.whole_text(piece);
+        if (text.empty() || !UsageScan::is_unwanted(text)) {
+            return;
+        }
+        auto end = text.data() + text.size() - piece.data();
+        piece.remove_prefix(static_cast<std::size_t>(end));
+    }
 }
 
 Usage SocketUsage::unfinished() const noexcept {
@@ -68,10 +83,19 @@ std::optional<Usage> SocketUsage::answer() noexcept {
     auto usage = unfinished();
     auto id = scan_.answer_id();
     scan_.start_answer();
+    bool has_figures = usage.input || usage.output;
     if (id != 0 && id == answered_) {
-        return std::nullopt;
+        // The error was an answer to something else: what it cost is yet to
+        // be counted.
+        if (had_figures_ || !has_figures) {
+            return std::nullopt;
+        }
+        had_figures_ = true;
+        usage.late = true;
+        return usage;
     }
     answered_ = id;
+    had_figures_ = has_figures;
     prewarms_ >>= 1;
     waiting_ -= waiting_ > 0 ? 1 : 0;
     return usage;

@@ -56,12 +56,14 @@ private:
     static constexpr std::size_t kRoom = 1024;
 
     std::optional<Usage> answer() noexcept;
+    void skip_unwanted(std::string_view &piece) const noexcept;
 
     WebSocketFrames client_;
     WebSocketFrames provider_;
     TurnRequestReader request_;
     UsageScan scan_;
     std::uint64_t answered_ = 0;  // UsageScan::answer_id() of the last answer
+    bool had_figures_ = false;    // of that answer
     std::size_t waiting_ = 0;
     std::uint64_t prewarms_ = 0;  // a bit for each that waits, the oldest
                                   // lowest; after 64, all count as turns

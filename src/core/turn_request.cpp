@@ -13,7 +13,8 @@ constexpr std::array<JsonMember, 3> kMembers{{
     {"generate", kGenerate},
 }};
 
-constexpr JsonShape kShape{kMembers};
+// Some servers take "Model" for "model", so that it counts as another.
+constexpr JsonShape kShape{kMembers, JsonShape::Names::any_case};
 
 }  // namespace
 

@@ -30,6 +30,7 @@ void UsageReader::read_form(std::string_view &piece) noexcept {
 }
 
 void UsageReader::read_events(std::string_view piece) noexcept {
+    skip_unwanted(piece);
     while (auto part = stream_.next(piece)) {
         if (part->kind == EventPart::Kind::data) {
             scan_.take(part->data);
@@ -39,6 +40,18 @@ void UsageReader::read_events(std::string_view piece) noexcept {
         if (part->kind == EventPart::Kind::done) {
             scan_.set_complete();
         }
+        skip_unwanted(piece);
+    }
+}
+
+// Most events come whole, and their type says that there is nothing in them.
+void UsageReader::skip_unwanted(std::string_view &piece) noexcept {
+    while (!piece.empty() && stream_.is_between_events()) {
+        auto event = find_whole_event(piece);
+        if (!event || !UsageScan::is_unwanted(event->data)) {
+            return;
+        }
+        piece.remove_prefix(event->size);
     }
 }
 

@@ -30,6 +30,7 @@ private:
 
     void read_form(std::string_view &piece) noexcept;
     void read_events(std::string_view piece) noexcept;
+    void skip_unwanted(std::string_view &piece) noexcept;
     void read_document(std::string_view piece) noexcept;
 
     EventStream stream_;

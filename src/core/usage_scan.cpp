@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "ascii.hpp"
+
 namespace keystile {
 
 struct UsageScan::Members {
@@ -81,6 +83,30 @@ void UsageScan::take(std::string_view piece) noexcept {
     }
     if (scan_.is_closed()) {
         close_text();
+    }
+}
+
+// Two letters tell: event_of() wants no other types of OpenAI's.
+bool UsageScan::is_unwanted(std::string_view beginning) noexcept {
+    constexpr std::string_view responses = "{\"type\":\"response.";
+    constexpr std::string_view messages = "{\"type\":\"content_block_";
+    if (!beginning.starts_with(responses)) {
+        return beginning.starts_with(messages);
+    }
+    beginning.remove_prefix(responses.size());
+    if (beginning.size() < 2 || !is_alpha(beginning[0]) ||
+        !is_alpha(beginning[1])) {
+        return false;
+    }
+    switch (beginning[0] << 8 | beginning[1]) {
+    case 'c' << 8 | 'o':  // completed
+    case 'c' << 8 | 'r':  // created
+    case 'd' << 8 | 'o':  // done
+    case 'f' << 8 | 'a':  // failed
+    case 'i' << 8 | 'n':  // incomplete
+        return false;
+    default:
+        return true;
     }
 }
 

@@ -28,6 +28,8 @@ struct Usage {
     bool complete = false;  // the provider said all that it has to say of it
     bool error = false;     // it is an error, or ends in one: there may be
                             // no usage
+    bool late = false;      // of an answer that had ended, without figures,
+                            // by an error; only set by SocketUsage
     bool prewarm = false;   // asked for with "generate": false; never an HTTP
                             // reply, only set by SocketUsage
 };
@@ -42,6 +44,10 @@ public:
     // More of a text. Once its type is known to be of no interest, the rest
     // of it is not looked at.
     void take(std::string_view piece) noexcept;
+
+    // Whether a text that begins so, of which nothing was taken, is of no
+    // interest: it need not be shown then.
+    static bool is_unwanted(std::string_view beginning) noexcept;
 
     // The text ended. True if it ends an answer: it is the last event of one,
     // or an error.

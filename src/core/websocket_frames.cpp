@@ -38,6 +38,27 @@ std::optional<FramePart> WebSocketFrames::next(std::string_view &piece,
     }
 }
 
+std::string_view WebSocketFrames::whole_text(
+    std::string_view piece) const noexcept {
+    constexpr char last_text = '\x81';
+    if (!is_between_messages() || piece.size() < 4 || piece[0] != last_text) {
+        return {};
+    }
+    auto at = [piece](std::size_t i) {
+        return static_cast<std::uint8_t>(piece[i]);
+    };
+    std::size_t header = 2;
+    std::size_t length = at(1);
+    if (length == 126) {
+        header = 4;
+        length = static_cast<std::size_t>(at(2) << 8 | at(3));
+    } else if (length > 126) {
+        return {};  // or it is masked
+    }
+    return length <= piece.size() - header ? piece.substr(header, length)
+                                           : std::string_view{};
+}
+
 void WebSocketFrames::read_header(char byte) noexcept {
     switch (state_) {
     case State::first:

@@ -37,6 +37,11 @@ public:
     std::optional<FramePart> next(std::string_view &piece,
                                   std::span<char> room) noexcept;
 
+    // The text of the message that `piece` begins with, if that is all there,
+    // in one frame of less than 64 KB and not masked, and no other has begun;
+    // null otherwise. Whoever has no use for it may pass over it.
+    std::string_view whole_text(std::string_view piece) const noexcept;
+
     // Bytes came that are no frames, or not such as were agreed on: an RSV
     // bit without an extension, an unknown opcode, a control frame that is
     // fragmented or too long, fragments out of order, a length of 2^63 or

@@ -51,6 +51,7 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
     : r_{r},
       is_post_{r->method == NGX_HTTP_POST},
       pool_{r->pool},
+      head_end_{r->header_in == nullptr ? nullptr : r->header_in->pos},
       headers_{kDefaultKeyHeaders} {
     const auto *route = loc_conf(r)->route;
     read_headers(route != nullptr ? route->policy.key_headers
@@ -60,7 +61,7 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
 Exchange::~Exchange() {
     settle();
     auto names = ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
-    forget_request_head(r_, pool_, names);
+    forget_request_head(r_, pool_, head_end_, names);
 }
 
 void Exchange::read_headers(
@@ -173,29 +174,25 @@ void Exchange::refuse(const UsedUp &used_up) noexcept {
     log_refusal(*refusal);
 }
 
-// A reply of an error is not charged for. What is neither known to be one nor
-// seen to its end may have been.
 void Exchange::settle() noexcept {
     if (tunnel != nullptr) {
         tunnel->close();
     }
-    if (meter == nullptr || std::exchange(settled_, true)) {
+    if (!std::exchange(settled_, true)) {
+        settle_meter();
+    }
+}
+
+void Exchange::settle_meter() noexcept {
+    if (meter == nullptr) {
         return;
     }
-    if (decision_ && decision_->has_value() && !(*decision_)->websocket()) {
-        Outcome outcome{};
-        outcome.was_sent = attempt.was_sent;
-        if (meter->reader != nullptr) {
-            outcome.usage = meter->reader->usage();
-        }
-        // What was seen to its end and speaks of no model is none's answer.
-        bool is_turn = !outcome.usage.complete ||
-                       !outcome.usage.model.view().empty() ||
-                       !meter->http_turn.model.view().empty();
-        bool unknown =
-            meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
-        outcome.is_open = attempt.was_sent && unknown && is_turn && is_post_;
-        if (attempt.was_sent && r_->headers_in.content_length_n > 0) {
+    bool is_http =
+        decision_ && decision_->has_value() && !(*decision_)->websocket();
+    // A later location may have refused what an earlier one set aside.
+    if (is_http || !meter->http_turn.held.empty()) {
+        auto outcome = outcome_of_http();
+        if (outcome.was_sent && r_->headers_in.content_length_n > 0) {
             meter->sent(
                 static_cast<std::size_t>(r_->headers_in.content_length_n));
         }
@@ -203,6 +200,31 @@ void Exchange::settle() noexcept {
         meter->settle(meter->http_turn, outcome);
     }
     meter->close();
+    was_sent_ = false;
+    may_be_charged = false;
+}
+
+// A reply of an error is not charged for. What is neither known to be one nor
+// seen to its end may have been.
+Outcome Exchange::outcome_of_http() const noexcept {
+    Outcome outcome{};
+    outcome.was_sent = was_sent_ || attempt.was_sent;
+    if (meter->reader != nullptr) {
+        outcome.usage = meter->reader->usage();
+    }
+    // What was seen to its end and speaks of no model is none's answer.
+    bool is_turn = !outcome.usage.complete ||
+                   !outcome.usage.model.view().empty() ||
+                   !meter->http_turn.model.view().empty();
+    bool unknown =
+        meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
+    outcome.is_open = outcome.was_sent && unknown && is_turn && is_post_;
+    return outcome;
+}
+
+void Exchange::start_try() noexcept {
+    was_sent_ = was_sent_ || attempt.was_sent;
+    attempt = {};
 }
 
 void Exchange::log_refusal(const Refusal &refusal) const noexcept {

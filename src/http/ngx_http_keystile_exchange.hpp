@@ -15,6 +15,7 @@
 namespace keystile {
 
 class Meter;
+struct Outcome;
 class Tunnel;
 
 // What it holds of the request's head are views. nginx reuses that memory once
@@ -50,6 +51,12 @@ public:
     // be called when its reply is over: nginx may keep a request for long
     // after that. The destructor does, for all other paths.
     void settle() noexcept;
+
+    // The same, before another meter takes over.
+    void settle_meter() noexcept;
+
+    // Before another try, of this location or the next.
+    void start_try() noexcept;
 
     // The id that goes up and comes back: the caller's, when it is one we
     // accept, else one of our own.
@@ -106,12 +113,14 @@ public:
 private:
     void read_headers(std::span<const std::string_view> key_headers) noexcept;
     Decision make_decision(const Route &route) noexcept;
+    Outcome outcome_of_http() const noexcept;
     Refusal *take_back(Denial denial) noexcept;
     void log_refusal(const Refusal &refusal) const noexcept;
 
     ngx_http_request_t *r_;
     bool is_post_;
     ngx_pool_t *pool_;  // which r_ has no more when this is destroyed
+    u_char *head_end_;  // in r_->header_in: at most its body comes after it
     CallerHeaders headers_;
     std::array<char, kLongestRequestId> request_id_;
     std::size_t request_id_size_ = 0;
@@ -119,6 +128,7 @@ private:
     ngx_str_t decided_method_ = ngx_null_string;
     std::optional<Decision> decision_;
     bool settled_ = false;
+    bool was_sent_ = false;  // in a try before the present one
 };
 
 }  // namespace keystile

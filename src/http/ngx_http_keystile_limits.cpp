@@ -82,13 +82,20 @@ bool for_each_piece(ngx_http_request_t *r, Visit visit) noexcept {
     return true;
 }
 
+// A body that unpacks to more than that is not read on: a few hundred bytes,
+// packed three times, would keep a worker busy for seconds.
 std::uint64_t most_decoded(ngx_http_request_t *r) noexcept {
+    constexpr std::uint64_t unlimited = 128 * 1024 * 1024;
+    constexpr std::uint64_t least = 1024 * 1024;
+    constexpr std::uint64_t times = 100;  // as large as what was sent
     auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
-    constexpr std::uint64_t unlimited = 128 * 1024 * 1024;
-    return clcf->client_max_body_size == 0
-               ? unlimited
-               : static_cast<std::uint64_t>(clcf->client_max_body_size);
+    auto most = clcf->client_max_body_size == 0
+                    ? unlimited
+                    : static_cast<std::uint64_t>(clcf->client_max_body_size);
+    auto sent = static_cast<std::uint64_t>(
+        ngx_max(r->headers_in.content_length_n, off_t{0}));
+    return ngx_min(most, ngx_max(least, sent * times));
 }
 
 // What the body asks for, of which nothing is taken for granted.
@@ -167,13 +174,17 @@ bool needs_body(ngx_http_request_t *r, const Exchange &exchange) noexcept {
 
 bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *zone = loc_conf(r)->meter;
-    if (zone == nullptr || exchange.meter != nullptr) {
-        return true;  // of a redirect, the first location's stays
+    if (zone == nullptr) {
+        return true;  // of a redirect, the meter of the first location stays
     }
 
     const auto &identity = permit_of(exchange).identity();
     auto *ledger =
         find_ledger(*zone, identity.set, identity.client, r->connection->log);
+    if (exchange.meter != nullptr && ledger != nullptr &&
+        exchange.meter->is_of(*ledger)) {
+        return true;
+    }
     bool limited =
         identity.client != nullptr && !identity.client->limits.empty();
     if (ledger == nullptr || !is_complete(*ledger)) {
@@ -182,6 +193,7 @@ bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
         }
         return !limited;
     }
+    exchange.settle_meter();  // of another client, or in another zone
     exchange.meter =
         ngx::make<Meter>(r->pool, *zone, *ledger, main_conf(r)->prices);
     if (exchange.meter == nullptr) {

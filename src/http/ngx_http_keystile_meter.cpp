@@ -101,7 +101,9 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
     if (zone_.place == 0) {
         return;  // this process has given everything back
     }
-    auto outcome = turn.prewarm ? Outcome{} : ended;
+    // Not every server knows what "generate": false means.
+    bool generated = ended.usage.output.value_or(0) != 0;
+    auto outcome = turn.prewarm && !generated ? Outcome{} : ended;
     const auto &usage = outcome.usage;
     Spending spent{.tokens = tokens_of(usage), .cost = cost(usage, turn)};
 
@@ -124,6 +126,11 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
         }
         ZoneLock lock{zone_};
         zone_.meter->settle(turn.held, outcome.was_sent, spent, ngx_time());
+    }
+    if (turn.unasked && !ledger_.limits.empty()) {
+        ZoneLock lock{zone_};
+        MeterZone::charge(ledger_.limits, ledger_.states, usage.model.view(),
+                          outcome.was_sent, spent, ngx_time());
     }
     count_times(turn, totals);
     sum_.model = usage.model.view().empty() ? turn.model : usage.model;
@@ -213,7 +220,7 @@ void Meter::close() noexcept {
     if (sent_ != 0 || received_ != 0) {
         count(known(sum_.model.view()), {});
     }
-    ledger_.presence->open.add(~std::uint64_t{0});
+    ledger_.presence->open.subtract(1);
 }
 
 void count_refusal(ngx_http_request_t *r, const Identity &identity,

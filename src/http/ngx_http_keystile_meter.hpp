@@ -22,6 +22,7 @@ struct Turn {
     ngx_msec_t first_token = 0;      // the same; 0: there was none yet
     ModelName model;                 // that was asked for, where that is known
     std::uint64_t likely_input = 0;  // tokens
+    bool unasked = false;            // nothing was set aside for it
     bool prewarm = false;            // neither counted nor billed
 };
 
@@ -55,6 +56,10 @@ public:
 
     // Counts a turn that is over, once for each reserve().
     void settle(Turn &turn, const Outcome &outcome) noexcept;
+
+    bool is_of(const Ledger &ledger) const noexcept {
+        return &ledger == &ledger_;
+    }
 
     // Bytes that passed; counted with the turn that ends next.
     void sent(std::size_t bytes) noexcept { sent_ += bytes; }

@@ -115,7 +115,7 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
                       "again after a redirect");
         return NGX_HTTP_BAD_GATEWAY;
     }
-    exchange->attempt = {};
+    exchange->start_try();
     if (set_up_upstream(r, *decision) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

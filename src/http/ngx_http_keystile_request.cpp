@@ -92,7 +92,7 @@ ngx_int_t create_request(ngx_http_request_t *r) noexcept {
 ngx_int_t reinit_request(ngx_http_request_t *r) noexcept {
     auto *u = r->upstream;
     auto &exchange = *Exchange::find(r);
-    exchange.attempt = {};
+    exchange.start_try();
     exchange.upload.restart();
     u->process_header = process_status_line;
     u->input_filter = copy_body;

@@ -1,7 +1,11 @@
 #include "ngx_http_keystile_state.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "core/state_file.hpp"
 #include "ngx_http_keystile_state_text.hpp"
@@ -13,13 +17,14 @@ namespace {
 
 constexpr std::size_t kLargestState = std::size_t{1} << 30;
 
+constexpr std::string_view kSecond = ".2";
+
 struct Names {
     std::array<ngx_str_t, 2> files;
 };
 
 // The two names; data of the second is null when out of memory.
 Names names_of(const Zone &zone) noexcept {
-    constexpr std::string_view kSecond = ".2";
     auto size = zone.state_file.len + kSecond.size();
     auto *second = static_cast<u_char *>(ngx_pnalloc(zone.pool, size + 1));
     if (second != nullptr) {
@@ -96,6 +101,61 @@ ngx_str_t read_file(ngx_fd_t fd, ngx_str_t name, ngx_log_t *log) noexcept {
     return {size, data};
 }
 
+bool is_ours(const ngx_str_t &text) noexcept {
+    return ngx::view(text).starts_with("keystile-state 1 ");
+}
+
+// A path whose folder has no other name; empty where there is none.
+struct RealPath {
+    explicit RealPath(const ngx_str_t &path) noexcept {
+        auto whole = ngx::view(path);
+        auto slash = whole.rfind('/');
+        std::array<char, PATH_MAX> folder;
+        if (slash == std::string_view::npos || slash + 2 > folder.size()) {
+            return;
+        }
+        auto *end = std::copy_n(whole.begin(), slash + 1, folder.begin());
+        *end = '\0';
+        auto file = whole.substr(slash);
+        if (realpath(folder.data(), text.data()) == nullptr ||
+            std::strlen(text.data()) + file.size() > text.size()) {
+            return;
+        }
+        end = std::copy(file.begin(), file.end(),
+                        text.begin() + std::strlen(text.data()));
+        size = static_cast<std::size_t>(end - text.begin());
+    }
+
+    std::string_view view() const noexcept { return {text.data(), size}; }
+
+    std::array<char, PATH_MAX> text;
+    std::size_t size = 0;
+};
+
+// Whether a file of the second has the name of one of the first's.
+bool is_named_after(std::string_view name, std::string_view other) noexcept {
+    return !name.empty() && other.starts_with(name) &&
+           (other.size() == name.size() ||
+            other.substr(name.size()) == kSecond);
+}
+
+bool is_same_file(ngx_fd_t a, ngx_fd_t b) noexcept {
+    ngx_file_info_t first;
+    ngx_file_info_t second;
+    return a != NGX_INVALID_FILE && b != NGX_INVALID_FILE &&
+           ngx_fd_info(a, &first) != NGX_FILE_ERROR &&
+           ngx_fd_info(b, &second) != NGX_FILE_ERROR &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+void let_files_be(Zone &zone, ngx_log_t *log) noexcept {
+    zone.state_fds = {NGX_INVALID_FILE, NGX_INVALID_FILE};
+    ngx_log_error(NGX_LOG_ERR, log, 0,
+                  "the state of keystile zone \"%V\" is not saved: what is "
+                  "in its file was not written by this version",
+                  &zone.name);
+}
+
 struct Restored {
     bool done = false;
     bool foreign = false;
@@ -130,8 +190,7 @@ void restore_from(Zone &zone, const ngx_str_t &name, const ngx_str_t &text,
 // or it is none of ours.
 void note_broken(const ngx_str_t &name, const ngx_str_t &text, ngx_log_t *log,
                  Restored &restored) noexcept {
-    constexpr std::string_view kBeginning = "keystile-state 1 ";
-    bool ours = ngx::view(text).starts_with(kBeginning);
+    bool ours = is_ours(text);
     restored.foreign = restored.foreign || !ours;
     ngx_log_error(NGX_LOG_ERR, log, 0,
                   "state file \"%V\" is %s and not read; the other one is",
@@ -159,6 +218,53 @@ ngx_int_t open_state(ngx_conf_t *cf, Zone &zone) noexcept {
     return NGX_OK;
 }
 
+bool shares_state(const Zone &a, const Zone &b) noexcept {
+    RealPath first_name{a.state_file};
+    RealPath second_name{b.state_file};
+    if (is_named_after(first_name.view(), second_name.view()) ||
+        is_named_after(second_name.view(), first_name.view())) {
+        return true;
+    }
+    for (auto first : a.state_fds) {
+        for (auto second : b.state_fds) {
+            if (is_same_file(first, second)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+ngx_int_t take_files(Zone &zone, bool moved, ngx_log_t *log) noexcept {
+    if (!has_files(zone)) {
+        return NGX_OK;
+    }
+    auto names = names_of(zone).files;
+    if (names[1].data == nullptr) {
+        return NGX_ERROR;
+    }
+    bool foreign = false;
+    for (std::size_t i = 0; i < names.size(); i++) {
+        auto text = read_file(zone.state_fds[i], names[i], log);
+        foreign = foreign || text.data == nullptr ||
+                  (text.len != 0 && !is_ours(text));
+        auto &generation = zone.meter->save_generation;
+        auto written = peek_generation(ngx::view(text)).value_or(0);
+        if (written > generation.load()) {
+            generation.store(written);
+        }
+        if (text.data != nullptr) {
+            ngx_free(text.data);
+        }
+    }
+    if (foreign) {
+        let_files_be(zone, log);
+    } else if (moved) {
+        zone.meter->changed.store(true);
+    }
+    return NGX_OK;
+}
+
 void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept {
     MemoryText text{log};
     StateWriter writer;
@@ -169,6 +275,7 @@ void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept {
         while (writer.write_some(*from.meter, kStateClientsAtOnce, text)) {
         }
     }
+    from.meter->retired.store(true);
     auto read = read_state(text.view(), *to.meter, ClientFilter{});
     bool whole = read && read->without_room == 0;
     if (whole) {
@@ -182,7 +289,6 @@ void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept {
                       "room for all that it has counted",
                       &to.name);
     }
-    to.meter->changed.store(true);
 }
 
 ngx_int_t restore_state(Zone &zone, ngx_log_t *log) noexcept {
@@ -217,12 +323,7 @@ ngx_int_t restore_state(Zone &zone, ngx_log_t *log) noexcept {
         }
     }
     if (restored.foreign) {
-        zone.state_fds = {NGX_INVALID_FILE, NGX_INVALID_FILE};
-        ngx_log_error(
-            NGX_LOG_ERR, log, 0,
-            "the state of keystile zone \"%V\" is not saved: what is "
-            "in its file was not written by this version",
-            &zone.name);
+        let_files_be(zone, log);
     }
     return NGX_OK;
 }

@@ -26,7 +26,15 @@ ngx_int_t open_state(ngx_conf_t *cf, Zone &zone) noexcept;
 // is logged; a file that is none of ours is never written to.
 ngx_int_t restore_state(Zone &zone, ngx_log_t *log) noexcept;
 
-// Copies what `from` has counted to a new zone.
+// Whether the two write to the same file, by whatever name.
+bool shares_state(const Zone &a, const Zone &b) noexcept;
+
+// Makes the files those of a zone that is older than they are: what they hold
+// is written over. `moved`: the zone was not saved there before, so it is as
+// soon as can be. Files that are none of ours are let be.
+ngx_int_t take_files(Zone &zone, bool moved, ngx_log_t *log) noexcept;
+
+// Copies what `from` has counted to a new zone. `from` is not saved any more.
 void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept;
 
 // Begins to write the state, if there is anything new and no other process is

@@ -21,17 +21,25 @@ struct StateSave {
     std::int64_t now = 0;
     std::optional<StateWriter> writer;
     std::optional<FileText> text;
+    std::optional<MemoryText> part;  // of it, before it goes to the file
 };
 
 namespace {
 
-// Makes this process the one that saves; false where another is.
+// Makes this process the one that saves; false where another is, unless that
+// is gone. Its pid may be another process's by now, so time tells, too.
 bool become_saver(MeterZone &meter) noexcept {
+    constexpr std::int64_t kLongest = 300;
     std::int32_t saver = meter.saver.load();
     bool gone = saver == 0 || saver == ngx_pid ||
-                (kill(saver, 0) == -1 && ngx_errno == NGX_ESRCH);
-    return gone && meter.saver.compare_exchange_strong(
-                       saver, static_cast<std::int32_t>(ngx_pid));
+                (kill(saver, 0) == -1 && ngx_errno == NGX_ESRCH) ||
+                ngx_time() - meter.saving_since.load() > kLongest;
+    if (!gone || !meter.saver.compare_exchange_strong(
+                     saver, static_cast<std::int32_t>(ngx_pid))) {
+        return false;
+    }
+    meter.saving_since.store(ngx_time());
+    return true;
 }
 
 void start(StateSave &save) noexcept {
@@ -47,7 +55,7 @@ void start(StateSave &save) noexcept {
 
 // A file that could not be written is tried again, and until then the other
 // one stands.
-void finish(StateSave &save) noexcept {
+bool finish(StateSave &save) noexcept {
     auto &meter = *save.zone->meter;
     int error = save.text->finish();
     if (error == 0) {
@@ -63,17 +71,34 @@ void finish(StateSave &save) noexcept {
     }
     save.active = false;
     meter.saver.store(0);
+    return error == 0;
 }
 
+// What is written with the lock held goes to memory: a disk may be slow.
 bool write_some(StateSave &save) noexcept {
-    ZoneLock lock{*save.zone};
-    return save.writer->write_some(*save.zone->meter, kStateClientsAtOnce,
-                                   *save.text);
+    save.part.emplace(ngx_cycle->log);
+    bool more;
+    {
+        ZoneLock lock{*save.zone};
+        more = save.writer->write_some(*save.zone->meter, kStateClientsAtOnce,
+                                       *save.part);
+    }
+    save.text->put(save.part->view());
+    save.part.reset();
+    return more;
+}
+
+bool is_retired(const StateSave &save) noexcept {
+    if (save.zone->meter->retired.load()) {
+        save.zone->meter->saver.store(0);
+        return true;
+    }
+    return false;
 }
 
 void go_on(ngx_event_t *ev) noexcept {
     auto &save = *static_cast<StateSave *>(ev->data);
-    if (!save.active) {
+    if (!save.active || is_retired(save)) {
         return;
     }
     if (write_some(save)) {
@@ -99,7 +124,7 @@ StateSave *save_of(Zone &zone) noexcept {
 }  // namespace
 
 void begin_save(Zone &zone) noexcept {
-    if (!has_files(zone) || zone.meter == nullptr ||
+    if (!has_files(zone) || zone.meter == nullptr || zone.meter->retired ||
         !zone.meter->changed.load(std::memory_order_relaxed)) {
         return;
     }
@@ -114,19 +139,21 @@ void begin_save(Zone &zone) noexcept {
 void save_state(Zone &zone) noexcept {
     auto *save =
         has_files(zone) && zone.meter != nullptr ? save_of(zone) : nullptr;
-    bool halfway = save != nullptr && save->active;
-    if (save == nullptr || (!halfway && !zone.meter->changed.load()) ||
-        !become_saver(*zone.meter)) {
+    if (save == nullptr || zone.meter->retired) {
         return;
     }
-    if (!halfway) {
-        start(*save);
-    }
-    while (write_some(*save)) {
-    }
-    finish(*save);
-    if (halfway) {
-        save_state(zone);
+    while (save->active || zone.meter->changed) {
+        if (!save->active) {
+            if (!become_saver(*zone.meter)) {
+                return;
+            }
+            start(*save);
+        }
+        while (write_some(*save)) {
+        }
+        if (!finish(*save)) {
+            return;
+        }
     }
 }
 

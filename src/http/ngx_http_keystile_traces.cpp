@@ -1,6 +1,5 @@
 #include "ngx_http_keystile_traces.hpp"
 
-#include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
 #include "core/ascii.hpp"
@@ -11,7 +10,7 @@ namespace {
 
 void zero(u_char *from, u_char *to) noexcept {
     if (from != nullptr && from < to) {
-        OPENSSL_cleanse(from, static_cast<std::size_t>(to - from));
+        ngx_explicit_memzero(from, static_cast<std::size_t>(to - from));
     }
 }
 
@@ -25,7 +24,7 @@ void zero_chain(const ngx_chain_t *cl, const ngx_buf_t *except) noexcept {
 
 // HTTP/1.x reads heads into c->buffer, and on into larger ones, to the front
 // of which it copies the line that did not fit.
-void forget_buffers(ngx_http_request_t *r) noexcept {
+void forget_buffers(ngx_http_request_t *r, u_char *head_end) noexcept {
     const auto *hc = r->http_connection;
     auto *c = r->connection;
     auto *last = r->header_in;
@@ -33,7 +32,8 @@ void forget_buffers(ngx_http_request_t *r) noexcept {
     if (last == nullptr) {
         return;
     }
-    zero(last->start, last->pos);
+    bool ends_here = head_end >= last->start && head_end <= last->pos;
+    zero(last->start, ends_here ? head_end : last->pos);
     if (c->buffer != nullptr && c->buffer != last) {
         zero(c->buffer->start, c->buffer->end);
     }
@@ -102,7 +102,7 @@ void zero_tls_buffer(void *data) noexcept {
 }  // namespace
 
 void forget_request_head(
-    ngx_http_request_t *r, const ngx_pool_t *pool,
+    ngx_http_request_t *r, const ngx_pool_t *pool, u_char *head_end,
     std::span<const std::string_view> key_headers) noexcept {
     ngx::for_each_header(r->headers_in.headers, [&](ngx_table_elt_t &h) {
         if (is_key_header(ngx::view(h.key), key_headers) &&
@@ -112,7 +112,7 @@ void forget_request_head(
         return true;
     });
     if (r->http_version < NGX_HTTP_VERSION_20) {
-        forget_buffers(r);
+        forget_buffers(r, head_end);
     }
 }
 

@@ -11,9 +11,10 @@ namespace keystile {
 // headers, and for HTTP/1.x everything that nginx has read of it, partial
 // copies of lines in outgrown buffers included. What of a next request is
 // there already is kept. `pool` is the request's: nginx takes r->pool away
-// before the cleanups of the pool run.
+// before the cleanups of the pool run. Behind `head_end`, if that is in
+// r->header_in, is at most the body, which is left as it is.
 void forget_request_head(
-    ngx_http_request_t *r, const ngx_pool_t *pool,
+    ngx_http_request_t *r, const ngx_pool_t *pool, u_char *head_end,
     std::span<const std::string_view> key_headers) noexcept;
 
 // Zeroes what a provider's reply has left in the worker, which may repeat the

@@ -24,12 +24,6 @@ ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {
     if (tunnel == nullptr) {
         return NGX_ERROR;
     }
-    if (tunnel->judges_) {
-        tunnel->held_ = static_cast<u_char *>(ngx_palloc(r->pool, kHeld));
-        if (tunnel->held_ == nullptr) {
-            return NGX_ERROR;
-        }
-    }
 
     // Bytes that the client sent with its handshake go through recv, too.
     auto *in = r->header_in;
@@ -44,6 +38,11 @@ ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {
     }
     auto there = static_cast<std::size_t>(u->buffer.last - u->buffer.pos);
     tunnel->follow_provider(ngx::view({there, u->buffer.pos}));
+    if (tunnel->usage_.provider().is_broken()) {
+        ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                      "upstream sent WebSocket frames that cannot be read");
+        return NGX_ERROR;
+    }
 
     tunnel->client_recv_ = std::exchange(c->recv, recv_client);
     tunnel->provider_recv_ =
@@ -95,7 +94,7 @@ ssize_t Tunnel::recv_provider(ngx_connection_t *c, u_char *buf,
     if (tunnel.errors_size_ != 0 && frames.is_between_messages()) {
         return tunnel.give_errors(buf, size);
     }
-    if (tunnel.is_cut_ && (tunnel.errors_size_ == 0 || frames.is_broken())) {
+    if (tunnel.is_cut_) {
         return NGX_ERROR;
     }
 
@@ -114,10 +113,13 @@ ssize_t Tunnel::recv_provider(ngx_connection_t *c, u_char *buf,
     return n;
 }
 
-// Nothing more goes up, and once the client has what it is to be told, the
-// provider's side looks like closed: nginx then closes both.
+// Nothing more goes up, and the provider's side looks like closed, so that
+// nginx closes both; first, the client is told, if that can be done now.
 ssize_t Tunnel::cut(const char *why) noexcept {
     is_cut_ = true;
+    if (!usage_.provider().is_between_messages()) {
+        errors_size_ = 0;
+    }
     ngx_log_error(NGX_LOG_ERR, r_->connection->log, 0,
                   "keystile closes a WebSocket: %s", why);
     wake_provider();
@@ -180,7 +182,9 @@ ssize_t Tunnel::judge_client(u_char *buf, std::size_t size) noexcept {
         }
         auto *out = buf;
         if (!judge_piece(ngx::view({static_cast<std::size_t>(n), in}), out)) {
-            return cut("the client sent what cannot be judged any more");
+            return is_cut_
+                       ? NGX_AGAIN
+                       : cut("the client sent what cannot be judged any more");
         }
         if (out != buf) {
             return out - buf;
@@ -207,11 +211,20 @@ bool Tunnel::judge_piece(std::string_view piece, u_char *&out) noexcept {
         }
         bool good = request ? end_message(*request, bytes, out)
                             : part_message(bytes, out);
-        if (!good) {
+        if (!good || is_cut_) {
             return false;
         }
     }
     return true;
+}
+
+// Most messages come whole: room to hold one is made when it is needed. Where
+// there is none, the message is judged at its end.
+bool Tunnel::has_room() noexcept {
+    if (held_ == nullptr) {
+        held_ = static_cast<u_char *>(ngx_palloc(r_->pool, kHeld));
+    }
+    return held_ != nullptr;
 }
 
 // More of a message, not its end. A control frame goes up at once: it may
@@ -234,7 +247,7 @@ bool Tunnel::part_message(std::string_view bytes, u_char *&out) noexcept {
 
     switch (message_) {
     case Message::undecided:
-        if (held_size_ + bytes.size() <= kHeld) {
+        if (held_size_ + bytes.size() <= kHeld && has_room()) {
             ngx_memcpy(held_ + held_size_, bytes.data(), bytes.size());
             held_size_ += bytes.size();
             return true;
@@ -293,8 +306,12 @@ std::size_t Tunnel::step(std::size_t most) const noexcept {
 
 // What is held, and then these bytes, go up.
 void Tunnel::release(std::string_view bytes, u_char *&out) noexcept {
-    out = ngx_cpymem(out, held_, held_size_);
-    held_size_ = 0;
+    if (held_size_ != 0) {
+        out = ngx_cpymem(out, held_, held_size_);
+        held_size_ = 0;
+        ngx_pfree(r_->pool, held_);  // a socket is idle most of the time
+        held_ = nullptr;
+    }
     pass(bytes, out);
 }
 

@@ -55,6 +55,7 @@ private:
     bool end_message(const TurnRequest &request, std::string_view bytes,
                      u_char *&out) noexcept;
     bool part_message(std::string_view bytes, u_char *&out) noexcept;
+    bool has_room() noexcept;
     bool judge(const TurnRequest &request) noexcept;
     std::size_t step(std::size_t most) const noexcept;
     void release(std::string_view bytes, u_char *&out) noexcept;
@@ -68,6 +69,7 @@ private:
     bool begin_turn(const TurnRequest &request) noexcept;
     void end_pending(const TurnRequest &request) noexcept;
     void end_turn(const Usage &usage) noexcept;
+    void charge_unasked(const Usage &usage) noexcept;
     Waiting *make_waiting() noexcept;
 
     bool refuse(Denial denial) noexcept;
@@ -79,7 +81,7 @@ private:
 
     // Bytes of a message that are kept until it is judged: its type and its
     // model are among the first as a rule.
-    static constexpr std::size_t kHeld = 4096;
+    static constexpr std::size_t kHeld = 2048;
     static constexpr std::size_t kErrors = 4096;
     static constexpr unsigned kReadsAtOnce = 16;
     static constexpr std::size_t kMostWaiting = 64;

@@ -79,8 +79,9 @@ void Tunnel::end_pending(const TurnRequest &request) noexcept {
 }
 
 void Tunnel::end_turn(const Usage &usage) noexcept {
-    auto *waiting = first_;
+    auto *waiting = usage.late ? nullptr : first_;
     if (waiting == nullptr) {
+        charge_unasked(usage);
         return;
     }
     first_ = waiting->next;
@@ -89,6 +90,19 @@ void Tunnel::end_turn(const Usage &usage) noexcept {
         waiting->turn,
         Outcome{.was_sent = true, .is_open = !usage.error, .usage = usage});
     waiting->next = std::exchange(spare_, waiting);
+}
+
+// An error took the place of its answer, or the provider answers by itself.
+void Tunnel::charge_unasked(const Usage &usage) noexcept {
+    if (meter_ == nullptr || !(usage.input || usage.output)) {
+        return;
+    }
+    Turn turn{};
+    turn.began = ngx_current_msec;
+    turn.unasked = true;
+    meter_->settle(
+        turn,
+        Outcome{.was_sent = !usage.late, .is_open = false, .usage = usage});
 }
 
 bool Tunnel::refuse(Denial denial) noexcept {
@@ -149,12 +163,14 @@ void Tunnel::tell(Denial denial, std::string_view more,
     wake_provider();
 }
 
+// As much as there is room for; the rest is next, since nothing of the
+// provider's is read before.
 ssize_t Tunnel::give_errors(u_char *buf, std::size_t size) noexcept {
-    if (size < errors_size_) {
-        return NGX_AGAIN;  // until nginx has sent what is in its buffer
-    }
-    ngx_memcpy(buf, errors_, errors_size_);
-    return static_cast<ssize_t>(std::exchange(errors_size_, 0));
+    auto n = ngx_min(size, errors_size_);
+    ngx_memcpy(buf, errors_, n);
+    errors_size_ -= n;
+    ngx_memmove(errors_, errors_ + n, errors_size_);
+    return static_cast<ssize_t>(n);
 }
 
 }  // namespace keystile

@@ -48,8 +48,11 @@ const Zone *find_before(const ngx_shm_zone_t &shm) noexcept {
 ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
     auto &zone = *static_cast<Zone *>(shm->data);
     if (data != nullptr) {
-        zone.meter = static_cast<Zone *>(data)->meter;
-        return NGX_OK;
+        const auto &before = *static_cast<Zone *>(data);
+        zone.meter = before.meter;
+        bool moved =
+            ngx::view(zone.state_file) != ngx::view(before.state_file);
+        return take_files(zone, moved, shm->shm.log);
     }
     if (shm->shm.exists) {
         zone.meter = static_cast<MeterZone *>(slab_of(zone)->data);
@@ -65,7 +68,7 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
     slab_of(zone)->data = zone.meter;
     if (const auto *before = find_before(*shm)) {
         copy_zone(*before, zone, shm->shm.log);
-        return NGX_OK;
+        return take_files(zone, true, shm->shm.log);
     }
     return restore_state(zone, shm->shm.log);
 }
@@ -264,6 +267,8 @@ void leave_zones(MainConf &conf) noexcept {
             zone->meter->leave(std::exchange(zone->place, 0));
         }
         save_state(*zone);
+        // A worker of the next cycle may write to another file.
+        zone->meter->changed.store(zone->meter->processes() != 0);
     }
 }
 
@@ -349,14 +354,13 @@ char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
         if (ngx_conf_full_name(cf->cycle, &zone->state_file, 0) != NGX_OK) {
             return ngx::conf_error();
         }
-        for (auto *other : ngx::elements<Zone *>(&conf.zones)) {
-            if (other != zone &&
-                ngx::view(other->state_file) == ngx::view(zone->state_file)) {
-                return refuse(cf, word, "another zone has this state file");
-            }
-        }
         if (open_state(cf, *zone) != NGX_OK) {
             return ngx::conf_error();
+        }
+        for (auto *other : ngx::elements<Zone *>(&conf.zones)) {
+            if (other != zone && shares_state(*other, *zone)) {
+                return refuse(cf, word, "another zone has this state file");
+            }
         }
     }
 

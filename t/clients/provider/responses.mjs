@@ -13,6 +13,14 @@ const usage = {
     total_tokens: 150,
 };
 
+// Nothing was generated.
+const prewarmUsage = {
+    ...usage,
+    output_tokens: 0,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 120,
+};
+
 function response(id, request, status, output) {
     return {
         id,
@@ -30,7 +38,8 @@ function response(id, request, status, output) {
         store: false,
         tool_choice: 'auto',
         tools: [],
-        usage: status === 'completed' ? usage : null,
+        usage: status !== 'completed' ? null
+            : request.generate === false ? prewarmUsage : usage,
         metadata: {},
     };
 }

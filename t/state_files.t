@@ -1,0 +1,173 @@
+# Which files the state is written to: only to those that are new, or that it
+# can read as its own; and by the newest workers only, each zone its own.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Await;
+use Configuration;
+use Golden;
+use Kept;
+use Metered;
+use Mojo::File qw(path);
+use Provider;
+
+my $provider = Provider->new;
+
+my %NOTES = ('' => "Dear diary,\n" x 1000, '.2' => "And then,\n");
+
+sub start_with (%how) {
+    return Kept->new(provider => $provider, %how);
+}
+
+sub answers () {
+    $provider->forget->answer(sub ($request) {
+        $request->reply(200, undef, response_document(input => 5, output => 5));
+    });
+    return;
+}
+
+# Files of someone else, where the state could go.
+sub write_notes ($nginx, $name) {
+    for my $suffix (sort keys %NOTES) {
+        my $path = $nginx->file("state/$name$suffix", $NOTES{$suffix}, 0600);
+        $nginx->own($path);
+    }
+    return;
+}
+
+# Turns, and reloads amid them; what is counted is saved at a quit at last.
+sub use_and_reload ($nginx) {
+    for my $turn (1 .. 3) {
+        is $nginx->turn('ci')->status, 200, "turn $turn";
+        $nginx->idle;
+        is $nginx->reload, '', 'a reload';
+    }
+    is $nginx->turn('ci')->status, 200, 'another';
+    is $nginx->totals('ci')->{requests} // 0, 4, 'all are counted';
+    return;
+}
+
+sub notes_remain ($nginx, $name) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok path($nginx->dir, "state/$name$_")->slurp eq $NOTES{$_},
+        "$name$_ is as it was" for sort keys %NOTES;
+    return;
+}
+
+# What a start had found out was forgotten by the first reload, as the zone was
+# there already and nothing was read.
+subtest 'files of others, from the start' => sub {
+    my $nginx = start_with();
+    write_notes($nginx, 'main');
+    $nginx->serve;
+    answers();
+    use_and_reload($nginx);
+    like $nginx->error_log, qr/\[error\].*\Q${\$nginx->state_file}\E/,
+        'the log names them';
+    $nginx->stop;
+    notes_remain($nginx, 'main');
+};
+
+# Nothing was read where a reload named the first file of a zone.
+subtest 'files of others, from a reload' => sub {
+    my $nginx = start_with(name => 'notes');
+    write_notes($nginx, 'notes');
+    $nginx->zone('1m')->serve;
+    answers();
+    $nginx->states_in('notes')->write_files;
+    is $nginx->reload, '', 'with a state file';
+    use_and_reload($nginx);
+    $nginx->stop;
+    notes_remain($nginx, 'notes');
+};
+
+# Nor where it named another.
+subtest 'files of others, instead of ours' => sub {
+    my $nginx = start_with()->serve;
+    answers();
+    write_notes($nginx, 'notes');
+    $nginx->states_in('notes')->write_files;
+    is $nginx->reload, '', 'another state file';
+    use_and_reload($nginx);
+    $nginx->stop;
+    notes_remain($nginx, 'notes');
+};
+
+# Only what had changed was written, and after a reload nothing had: a power
+# cut lost all that was in the file of the old name.
+subtest 'a new path' => sub {
+    my $nginx = start_with(clients => {
+        ci => {limits => [{requests => 2, per => 'month'}]}})->serve;
+    answers();
+    is $nginx->turn('ci')->status, $_, "a $_" for 200, 200, 429;
+    $nginx->await_save;
+    $nginx->states_in('other')->write_files;
+    is $nginx->reload, '', 'a reload';
+    await 'the new file', sub {
+        $nginx->status;
+        grep { -s $nginx->state_file($_) } '', '.2';
+    };
+    $nginx->kill_all->again;
+    is $nginx->turn('ci')->status, 429, 'the limit is still used up';
+    $nginx->stop;
+};
+
+# With another size the zone is a new one. The last worker of the old one saved
+# what it knew when it went, and that was read at the next start.
+subtest 'an old worker, of a zone of another size' => sub {
+    my $nginx = start_with(clients => {slow => {},
+        ci => {limits => [{requests => 5, per => 'month'}]}})->serve;
+    $provider->forget->hold;
+    my $wire    = $nginx->start_turn('slow');
+    my $request = $provider->next_request;
+    my ($old)   = $nginx->worker_pids;
+    answers();
+    $nginx->states_in('main', size => '2m')->write_files;
+    is $nginx->reload, '', 'a reload';
+    is $nginx->turn('ci')->status, $_, "a $_" for (200) x 5, 429;
+    $nginx->await_save;
+    $request->reply(200, undef, response_document(input => 5, output => 5));
+    is $wire->response->status, 200, 'the old worker ends what it had';
+    $wire->close;
+    await 'the old worker to go', sub {
+        $nginx->error_log =~ /worker process $old exited/;
+    };
+    $nginx->kill_all->again;
+    is $nginx->turn('ci')->status, 429, 'the limit is still used up';
+    $nginx->stop;
+};
+
+subtest 'two zones' => sub {
+    my $nginx = Nginx->new;
+    $nginx->key_file('openai.key', 'sk-test-provider-83fe');
+    $nginx->file("$_/placeholder", '') for qw(state other);
+    my $dir = $nginx->dir;
+    symlink "$dir/state", "$dir/linked" or die "symlink: $!";
+    configure_with($nginx, 'sk-test-provider-83fe');
+    my @meter = (admit => 'keystile_admit any;', clients => '',
+        more => 'keystile_meter main;');
+    my $zones = sub ($one, $two) {
+        return (@meter, http => "keystile_zone main 1m state=$one;"
+            . "keystile_zone second 1m state=$two;");
+    };
+    my $one  = '%%DIR%%/state/one';
+    my %same = (
+        'the same name'          => $one,
+        'another slash'          => '%%DIR%%/state//one',
+        'a dot'                  => '%%DIR%%/state/./one',
+        'up and down'            => '%%DIR%%/other/../state/one',
+        'by a linked directory'  => '%%DIR%%/linked/one',
+        'what is its second file' => '%%DIR%%/state/one.2',
+    );
+    for my $name (sort keys %same) {
+        fails $name, 'state', $zones->($one, $same{$name});
+        fails "$name, the other way", 'state', $zones->($same{$name}, $one);
+    }
+    passes 'two files', $zones->($one, '%%DIR%%/state/two');
+    passes 'in two directories', $zones->($one, '%%DIR%%/other/one');
+    passes 'of names that are alike', $zones->($one, '%%DIR%%/state/one.3');
+};
+
+done_testing;
