@@ -1,272 +1,263 @@
 #!/usr/bin/perl
 
 # What keystile costs, next to plain proxy_pass with keepalive and one
-# proxy_set_header: a worker's CPU time for each request, under wrk, and its
-# instructions for each request, under callgrind where valgrind is there.
+# proxy_set_header: how many times as much.
 #
-#     t/bench/run.pl [ROUNDS [SECONDS]]
+#     t/bench/run.pl [ROUNDS]
 #
-# The two take turns, so that both meet the same weather; a figure is the
-# median over the rounds. A ratio of 1.00 or less is the aim.
+# CPU time and instructions (of user space, under callgrind) are of a request,
+# an event of an SSE stream, and a message of a WebSocket; memory is of a
+# stream and of a WebSocket that stay open. The load is traffic.cpp's.
+#
+# All servers run at the same time and take turns, so that they meet the same
+# weather; a ratio is the median over the rounds. Ratios of instructions do
+# not depend on the weather, nor much on the machine.
 
 use strict;
 use warnings;
 
-use Digest::SHA qw(sha256_hex);
-use File::Temp  ();
-use FindBin     ();
-use IO::Socket::INET;
-use POSIX       qw(_SC_CLK_TCK sysconf);
-use Time::HiRes qw(sleep);
+use FindBin    ();
+use lib $FindBin::RealBin;
+use List::Util qw(sum);
+use POSIX      qw(_SC_CLK_TCK sysconf);
+use Servers;
 
-my ($rounds, $seconds) = ($ARGV[0] // 5, $ARGV[1] // 3);
+my $rounds = $ARGV[0] // 9;
+my $STREAMS = 500;
 
-my $nginx  = $ENV{KEYSTILE_NGINX} // '/usr/sbin/nginx';
-my $module = $ENV{KEYSTILE_MODULE}
-    // "$FindBin::RealBin/../../build/nginx/ngx_http_keystile_module.so";
+# Connections and turns; a turn of events or messages is about 500 of them.
+my %LOAD      = (request => [16, 6000], event => [8, 24], message => [8, 24]);
+my %WARM_UP   = (request => [1, 20],    event => [1, 1],  message => [1, 1]);
+my %TURNS     = (request => [1, 400],   event => [1, 4],  message => [1, 4]);
+my @KINDS     = qw(request event message);
 
-my $KEY        = 'sk-test-provider-bench';
-my $CLIENT_KEY = 'sk-test-client-bench';
-my $BODY       = '{"model":"gpt-5","input":"' . 'a' x 900 . '"}';
+# Each calls with one key at one server.
+my @SERVERS = qw(plain off-10 off-100000 on-10 on-100000);
+my @VARIANTS = (
+    ['plain proxy_pass',        'plain',      $FREE],
+    ['no metering, 10 clients', 'off-10',     $FREE],
+    ['           100,000',      'off-100000', $FREE],
+    ['metering, 10 clients',    'on-10',      $FREE],
+    ['           100,000',      'on-100000',  $FREE],
+    ['limits,   10 clients',    'on-10',      $LIMITED],
+    ['           100,000',      'on-100000',  $LIMITED],
+);
 
-my $dir = File::Temp->newdir('keystile-bench-XXXXXX', TMPDIR => 1);
-chmod 0755, $dir;
-my @running;
-END { local $?; kill QUIT => $_ for @running; waitpid $_, 0 for @running; }
+prepare(@SERVERS);
+my %cpu      = measure_cpu();
+my %memory   = measure_memory();
+my %cost     = map { $_ => instructions($_) } @SERVERS;
+report();
 
-write_file('key', "$KEY\n", 0600);
-write_file('clients.json', sprintf '{"version":1,"clients":[{"id":"bench",'
-    . '"keys":["sha256:%s"]}]}', sha256_hex($CLIENT_KEY));
-write_file('wrk.lua', <<"END");
-wrk.method = "POST"
-wrk.body = '$BODY'
-wrk.headers["Authorization"] = "Bearer $CLIENT_KEY"
-wrk.headers["Content-Type"] = "application/json"
-END
-
-my %port = map { $_ => free_port() } qw(provider plain keystile);
-start('provider', provider());
-
-printf "%-14s %10s %10s %7s\n", 'per request', qw(plain keystile ratio);
-report('CPU, us', cpu_per_request());
-report('instructions', instructions_per_request())
-    if grep { -x "$_/valgrind" } split /:/, $ENV{PATH};
+# ---- the table ----
 
 sub report {
-    my ($what, %figure) = @_;
-    printf "%-14s %10.1f %10.1f %7.2f\n", $what,
-        @figure{qw(plain keystile)}, $figure{keystile} / $figure{plain};
+    printf "%-25s%-24s%-24s%s\n", '', map { "  $_" } 'CPU time',
+        'instructions', 'memory';
+    printf "%-25s" . '%8s' x 8 . "\n", '', (qw(request event message)) x 2,
+        qw(stream socket);
+    for my $workers (1, 2) {
+        printf "%d worker%s\n", $workers, $workers == 1 ? '' : 's';
+        for my $variant (@VARIANTS) {
+            print_row($workers, $variant) if $variant->[1] ne 'plain';
+        }
+    }
+    my %of = %{$cost{plain}{$FREE}};
+    printf "1.00 is plain proxy_pass: %s; %.0f and %.0f KB.\n",
+        join(', ', map {
+            sprintf '%.1f us and %.0f instructions per %s',
+                median(@{$cpu{1}{plain}{$FREE}{$_}}), $of{$_}, $_
+        } @KINDS),
+        map { $memory{1}{plain}{$FREE}{$_} / 1024 } qw(event message);
     return;
 }
 
-# ---- configurations ----
-
-sub provider {
-    my $answer = '{"id":"resp_bench","output":"' . 'a' x 970 . '"}';
-    return <<"END";
-    server {
-        listen 127.0.0.1:$port{provider};
-        default_type application/json;
-        return 200 '$answer';
-    }
-END
+sub print_row {
+    my ($workers, $variant) = @_;
+    my ($name, $server, $key) = @$variant;
+    my @row = map {
+        my $plain = $cpu{$workers}{plain}{$FREE}{$_};
+        my $ours  = $cpu{$workers}{$server}{$key}{$_};
+        median(map { $ours->[$_] / $plain->[$_] } keys @$ours);
+    } @KINDS;
+    push @row, map {
+        $workers > 1 ? undef
+            : $cost{$server}{$key}{$_} / $cost{plain}{$FREE}{$_}
+    } @KINDS;
+    push @row, map {
+        $memory{$workers}{$server}{$key}{$_}
+            / $memory{$workers}{plain}{$FREE}{$_}
+    } qw(event message);
+    print '  ', pack('A23', $name),
+        (map { defined $_ ? sprintf '%8.2f', $_ : '       -' } @row), "\n";
+    return;
 }
 
-sub plain {
-    return <<"END";
-    upstream provider { server 127.0.0.1:$port{provider}; keepalive 32; }
-    server {
-        listen 127.0.0.1:$port{plain};
-        location /v1/ {
-            proxy_pass http://provider;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Authorization "Bearer $KEY";
-            proxy_buffering off;
+# ---- CPU time, in microseconds ----
+
+sub measure_cpu {
+    my (%master, %port, %cpu);
+    for my $workers (1, 2) {
+        for my $name (@SERVERS) {
+            my $port = $port{$workers}{$name} = free_port();
+            $master{$workers}{$name} = start($name, $port, $workers);
+            load($port, $_->[2])
+                for grep { $_->[1] eq $name } @VARIANTS;
         }
     }
-END
-}
-
-sub keystile {
-    return <<"END";
-    keystile_credential provider $dir/key;
-    keystile_client_keys clients $dir/clients.json;
-    upstream provider { server 127.0.0.1:$port{provider}; keepalive 32; }
-    server {
-        listen 127.0.0.1:$port{keystile};
-        location /v1/ {
-            keystile_admit clients;
-            keystile_allow POST /v1/responses;
-            keystile_inject provider;
-            keystile_pass http://provider;
+    for my $round (1 .. $rounds) {
+        for my $workers (1, 2) {
+            for my $kind (@KINDS) {
+                for my $variant (@VARIANTS) {
+                    my (undef, $name, $key) = @$variant;
+                    my $before = cpu_time($master{$workers}{$name});
+                    my $count =
+                        traffic($kind, $port{$workers}{$name}, $key,
+                            @{$LOAD{$kind}});
+                    my $used = cpu_time($master{$workers}{$name}) - $before;
+                    push @{$cpu{$workers}{$name}{$key}{$kind}},
+                        1e6 * $used / $count;
+                }
+            }
         }
     }
-END
-}
-
-# Writes the configuration of one server; returns nginx's arguments.
-sub configuration {
-    my ($name, $http, $main) = @_;
-    my $user = $> == 0          ? 'user www-data;'         : '';
-    my $load = $name eq 'keystile' ? "load_module $module;" : '';
-    write_file("$name.conf", <<"END");
-$load
-$user
-$main
-daemon off;
-pid $dir/$name.pid;
-error_log $dir/$name.log;
-events { worker_connections 512; }
-http {
-    access_log off;
-    underscores_in_headers on;
-    keepalive_requests 1000000000;
-    client_body_temp_path $dir/body;
-    proxy_temp_path $dir/proxy;
-    $http
-}
-END
-    return ('-c', "$dir/$name.conf");
-}
-
-# ---- CPU time, under wrk ----
-
-sub cpu_per_request {
-    my %figures;
-    my %master = (
-        plain    => start('plain',    plain()),
-        keystile => start('keystile', keystile()),
-    );
-    for (1 .. $rounds) {
-        for my $name (qw(plain keystile)) {
-            my $worker = worker_of($master{$name});
-            my $before = cpu_time($worker);
-            my $count  = load($port{$name});
-            push @{$figures{$name}},
-                1e6 * (cpu_time($worker) - $before) / $count;
-        }
-    }
-    stop($_) for values %master;
-    return map { $_ => median(@{$figures{$_}}) } keys %figures;
-}
-
-# Runs wrk; returns the number of requests that were answered with 200.
-sub load {
-    my ($port) = @_;
-    my $said = `wrk -t 1 -c 16 -d ${seconds}s -s $dir/wrk.lua \\
-        http://127.0.0.1:$port/v1/responses 2>&1`;
-    die "wrk: $said" if $said =~ /Non-2xx|Socket errors/;
-    my ($count) = $said =~ /(\d+) requests in/ or die "wrk: $said";
-    return $count;
-}
-
-sub worker_of {
-    my ($master) = @_;
-    open my $file, '<', "/proc/$master/task/$master/children"
-        or die "children of $master: $!";
-    my ($worker) = split ' ', <$file>;
-    return $worker;
+    stop($_) for map { values %$_ } values %master;
+    return %cpu;
 }
 
 sub cpu_time {
+    my ($master) = @_;
+    return sum map { cpu_time_of($_) } workers($master);
+}
+
+# By the scheduler's own clock where it shows that.
+sub cpu_time_of {
     my ($pid) = @_;
+    if (open my $file, '<', "/proc/$pid/schedstat") {
+        return (split ' ', <$file>)[0] / 1e9;
+    }
     open my $file, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!";
     my @fields = split ' ', <$file> =~ s/\A.*\) //r;
     return ($fields[11] + $fields[12]) / sysconf(_SC_CLK_TCK);
 }
 
-# ---- instructions, under callgrind ----
+# ---- memory, in bytes of an open stream ----
 
-# Two runs that differ only in the number of requests: starting and stopping
-# are the same in both.
-sub instructions_per_request {
-    my ($few, $many) = (100, 1100);
-    my %figure;
-    for my $name (qw(plain keystile)) {
-        my ($less, $more) = map { instructions($name, $_) } $few, $many;
-        $figure{$name} = ($more - $less) / ($many - $few);
+# A server of its own for each: what streams have used before, they use again.
+sub measure_memory {
+    my %memory;
+    for my $workers (1, 2) {
+        for my $variant (@VARIANTS) {
+            my (undef, $name, $key) = @$variant;
+            for my $kind (qw(event message)) {
+                my $port   = free_port();
+                my $master = start($name, $port, $workers);
+                load($port, $key) for 1 .. 2 * $workers;
+                my $before = memory($master);
+                my $held = sub { memory($master) - $before };
+                $memory{$workers}{$name}{$key}{$kind} =
+                    hold($kind, $port, $key, $held) / $STREAMS;
+                stop($master);
+            }
+        }
     }
-    return %figure;
+    return %memory;
 }
 
+# Calls $code->() while the streams are open.
+sub hold {
+    my ($kind, $port, $key, $code) = @_;
+    my @command = ("$DIR/traffic", $kind, $PROVIDER, $port, $key, $STREAMS, 0);
+    pipe my $in, my $end or die "pipe: $!";
+    my $pid = open my $said, '-|';
+    if (!$pid) {
+        close $end;
+        open STDIN, '<&', $in or die "stdin: $!";
+        exec @command;
+    }
+    close $in;
+    (<$said> // '') eq "open\n" or die "@command: no streams";
+    my $result = $code->();
+    close $end;
+    close $said or die "@command: $?";
+    return $result;
+}
+
+sub memory {
+    my ($master) = @_;
+    return sum map { private_to($_) } workers($master);
+}
+
+# What is the worker's alone: what it shares with its master is none of its
+# streams, but a free page of the master's that it writes to, is. A hardened
+# worker shows that to root only; the other figure leaves such pages out.
+sub private_to {
+    my ($pid) = @_;
+    if (open my $file, '<', "/proc/$pid/smaps_rollup") {
+        return 1024 * sum map { /\APrivate_\w+: +(\d+) kB/ ? $1 : () } <$file>;
+    }
+    open my $file, '<', "/proc/$pid/statm" or die "/proc/$pid/statm: $!";
+    return (split ' ', <$file>)[1] * sysconf(POSIX::_SC_PAGESIZE());
+}
+
+# ---- instructions ----
+
+# Those of the turns alone: valgrind is told when to count. Returns
+# {KEY}{KIND}.
 sub instructions {
-    my ($name, $count) = @_;
-    my $pid = start($name, $name eq 'plain' ? plain() : keystile(),
-        'master_process off;', qw(valgrind --tool=callgrind --log-file=/dev/null),
-        "--callgrind-out-file=$dir/callgrind");
-    ask($port{$name}, $count);
+    my ($name) = @_;
+    my $port = free_port();
+    my $pid  = start($name, $port, 0, qw(valgrind --tool=callgrind
+        --instr-atstart=no --log-file=/dev/null),
+        "--callgrind-out-file=$DIR/callgrind");
+    my @keys = map { $_->[2] } grep { $_->[1] eq $name } @VARIANTS;
+    load($port, $_) for @keys;
+    control($pid, '-i', 'on');
+    my %figure;
+    for my $key (@keys) {
+        load($port, $key);
+        for my $kind (@KINDS) {
+            control($pid, '-z');
+            my $count = traffic($kind, $port, $key, @{$TURNS{$kind}});
+            $figure{$key}{$kind} = dumped($pid) / $count;
+        }
+    }
     stop($pid);
-    open my $file, '<', "$dir/callgrind" or die "callgrind: $!";
+    return \%figure;
+}
+
+sub control {
+    my ($pid, @what) = @_;
+    my $said = `callgrind_control @what $pid 2>&1`;
+    die "callgrind_control @what: $said" if $said !~ /OK\./;
+    return;
+}
+
+sub dumped {
+    my ($pid) = @_;
+    control($pid, '-d');
+    my ($name) = glob "$DIR/callgrind.*" or die 'callgrind wrote nothing';
+    open my $file, '<', $name or die "$name: $!";
     my ($total) = map { /\A(?:summary|totals): (\d+)/ ? $1 : () } <$file>;
+    unlink $name;
     return $total // die 'callgrind has no total';
 }
 
-# Sends requests over one connection, one after the other.
-sub ask {
-    my ($port, $count) = @_;
-    my $socket = IO::Socket::INET->new("127.0.0.1:$port") or die "connect: $!";
-    for (1 .. $count) {
-        print {$socket} "POST /v1/responses HTTP/1.1\r\nHost: bench\r\n",
-            "Authorization: Bearer $CLIENT_KEY\r\n",
-            "Content-Type: application/json\r\n",
-            'Content-Length: ', length $BODY, "\r\n\r\n", $BODY;
-        my $head = '';
-        $head .= <$socket> // die 'no answer' until $head =~ /\r\n\r\n\z/;
-        my ($length) = $head =~ m{\AHTTP/1.1 200 .*\r\nContent-Length: (\d+)}si
-            or die "unexpected: $head";
-        read($socket, my $body, $length) == $length or die 'a cut answer';
-    }
+# ---- traffic ----
+
+# Returns the number of requests, events or messages.
+sub traffic {
+    my ($kind, $port, $key, $connections, $turns) = @_;
+    my $said = `$DIR/traffic $kind $PROVIDER $port $key $connections $turns`;
+    die "traffic: status $?" if $?;
+    return $said;
+}
+
+# A little of each kind, so that what is made only once is there.
+sub load {
+    my ($port, $key) = @_;
+    traffic($_, $port, $key, @{$WARM_UP{$_}}) for @KINDS;
     return;
-}
-
-# ---- processes ----
-
-sub start {
-    my ($name, $http, $main, @under) = @_;
-    my @arguments = configuration($name, $http, $main // '');
-    my $pid = fork // die "fork: $!";
-    if (!$pid) {
-        exec @under, $nginx, @arguments;
-        die "$nginx: $!";
-    }
-    push @running, $pid;
-    for (1 .. 300) {
-        return $pid if IO::Socket::INET->new("127.0.0.1:$port{$name}");
-        die "$name did not start" if waitpid $pid, POSIX::WNOHANG();
-        sleep 0.1;
-    }
-    die "$name does not listen";
-}
-
-# Repeats itself, since under valgrind a signal may come too early to end an
-# epoll_wait().
-sub stop {
-    my ($pid) = @_;
-    until (waitpid $pid, POSIX::WNOHANG()) {
-        kill QUIT => $pid;
-        sleep 0.1;
-    }
-    @running = grep { $_ != $pid } @running;
-    return;
-}
-
-sub free_port {
-    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
-        or die "listen: $!";
-    return $socket->sockport;
 }
 
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[@sorted / 2] }
-
-sub write_file {
-    my ($name, $content, $mode) = @_;
-    my $path = "$dir/$name";
-    my ($parent) = $path =~ m{(.*)/};
-    system('mkdir', '-p', $parent) == 0 or die "$parent: $!";
-    open my $file, '>', $path or die "$path: $!";
-    print {$file} $content;
-    close $file or die "$path: $!";
-    chmod $mode, $path if defined $mode;
-    return;
-}
