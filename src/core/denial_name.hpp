@@ -1,5 +1,5 @@
-// Short names of denials for machines: what metrics and logs are told apart
-// by, so they never change.
+// Short names of denials for machines: what metrics, logs and state
+// files are told apart by, so they never change.
 
 #pragma once
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "denial_name.hpp"
 #include "limit.hpp"
 #include "state_words.hpp"
 
@@ -226,11 +227,14 @@ bool LineReader::read_limit(StateWords &words) noexcept {
 }
 
 bool LineReader::read_refusals(StateWords &words) noexcept {
+    std::array<std::string_view, kDenials> names;
+    for (std::size_t i = 0; i < kDenials; i++) {
+        names[i] = name_of(static_cast<Denial>(i));
+    }
     std::array<std::uint64_t, kDenials> refusals{};
     while (!words.at_end()) {
         std::size_t denial = 0;
-        if (!words.one_of(kRefusals, denial) ||
-            !words.number(refusals[denial])) {
+        if (!words.one_of(names, denial) || !words.number(refusals[denial])) {
             return false;
         }
     }

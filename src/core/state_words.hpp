@@ -24,33 +24,6 @@ inline constexpr std::array<std::string_view, 4> kKinds{"requests", "tokens",
                                                         "usd", "concurrent"};
 inline constexpr std::array<std::string_view, 6> kPeriods{
     "none", "minute", "hour", "day", "week", "month"};
-inline constexpr std::array<std::string_view, kDenials> kRefusals{
-    "bad_request_target",
-    "duplicate_key_header",
-    "too_many_connection_options",
-    "bad_request_body",
-    "missing_key",
-    "invalid_key",
-    "expired_key",
-    "path_not_allowed",
-    "query_not_allowed",
-    "key_in_query",
-    "client_not_allowed",
-    "address_not_allowed",
-    "foreign_credential",
-    "method_not_allowed",
-    "websocket_not_allowed",
-    "upstream_credential_rejected",
-    "upstream_refusal_unreadable",
-    "unreadable_model",
-    "model_not_allowed",
-    "rate_limit_exceeded",
-    "usage_limit_reached",
-    "metering_unavailable",
-    "body_too_large",
-};
-static_assert(!kRefusals.back().empty(), "each denial has a name");
-
 // In small letters.
 std::array<char, 64> hex_of(const Sha256Digest &digest) noexcept;
 

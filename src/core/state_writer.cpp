@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "denial_name.hpp"
 #include "meter_sums.hpp"
 #include "state_file.hpp"
 #include "state_words.hpp"
@@ -138,7 +139,7 @@ void write_refusals(Lines &lines, const ClientRecord &client) noexcept {
     lines.start("refusals");
     for (std::size_t i = 0; i < kDenials; i++) {
         if (refusals[i] > 0) {
-            lines.word(kRefusals[i]);
+            lines.word(name_of(static_cast<Denial>(i)));
             lines.number(refusals[i]);
         }
     }

@@ -315,18 +315,5 @@ TEST(StateFile, WhatFindsNoRoomIsCounted) {
     EXPECT_EQ(read->clients + read->without_room >= 1000, true);
 }
 
-TEST(StateFile, NamesOfRefusalsDiffer) {
-    auto names = state_words::kRefusals;
-    std::sort(names.begin(), names.end());
-    EXPECT_EQ(std::unique(names.begin(), names.end()), names.end());
-    auto name_of = [](Denial denial) {
-        return state_words::kRefusals[static_cast<std::size_t>(denial)];
-    };
-    EXPECT_EQ(name_of(Denial::bad_request_target), "bad_request_target");
-    EXPECT_EQ(name_of(Denial::key_in_query), "key_in_query");
-    EXPECT_EQ(name_of(Denial::unreadable_model), "unreadable_model");
-    EXPECT_EQ(name_of(Denial::body_too_large), "body_too_large");
-}
-
 }  // namespace
 }  // namespace keystile
