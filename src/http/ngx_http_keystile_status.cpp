@@ -25,7 +25,7 @@ ngx_int_t send_page(ngx_http_request_t *r, const ZoneReport &report,
              kStatusPageCsp) != NGX_OK) {
         return NGX_ERROR;
     }
-    return text.send(r, "text/html; charset=utf-8");
+    return text.send(r, kStatusPageType);
 }
 
 }  // namespace
