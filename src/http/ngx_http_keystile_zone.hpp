@@ -60,6 +60,10 @@ private:
     ngx_shmtx_t *mutex_;
 };
 
+// ngx_shm_zone_t.init: `data` is the Zone of the cycle before, if it had one
+// of this name and size.
+ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept;
+
 // Whether nothing is missing: only then are its limits in force.
 bool is_complete(const Ledger &ledger) noexcept;
 
