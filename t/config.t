@@ -49,11 +49,43 @@ subtest 'what is missing' => sub {
     fails 'any and something else', 'any', admit => 'keystile_admit any team;';
     fails 'a set named any', 'any',
         http => 'keystile_client_keys any %%DIR%%/clients.json;';
-    fails 'a pool, which comes later', 'not supported',
-        http   => 'keystile_credential b %%DIR%%/openai.key;',
-        inject => 'keystile_inject openai b;';
-    fails 'passthrough, which comes later', 'not supported',
-        inject => 'keystile_inject passthrough openai;';
+    fails 'an unknown one in a pool', 'azure',
+        inject => 'keystile_inject openai azure;';
+    fails 'an unknown one behind passthrough', 'azure',
+        inject => 'keystile_inject passthrough azure;';
+    fails 'passthrough that comes last', 'passthrough',
+        inject => 'keystile_inject openai passthrough;';
+    fails 'one given twice', 'given twice: openai',
+        inject => 'keystile_inject openai openai;';
+    fails 'a credential named passthrough', 'a meaning of its own',
+        http => 'keystile_credential passthrough %%DIR%%/openai.key;';
+    my @many = map { "c$_" } 1 .. 33;
+    my $many = join '', map { "keystile_credential $_ %%DIR%%/openai.key;\n" }
+        @many;
+    fails 'more than 32', 'more than 32 names',
+        http => $many, inject => "keystile_inject @many;";
+    pop @many;
+    passes 'as many as that', http => $many, inject => "keystile_inject @many;";
+    passes 'passthrough alone', inject => 'keystile_inject passthrough;';
+    passes 'passthrough and two', http => $many,
+        inject => 'keystile_inject passthrough c1 c2;';
+};
+
+subtest 'the next credential' => sub {
+    passes $_, more => "keystile_next_credential $_;"
+        for 'http_401', 'http_403 http_429 error timeout', 'off',
+        'http_401 cooldown=5m tries=2', 'tries=1 http_429';
+    my %faults = (
+        'http_500'            => 'expected "http_401"',
+        'off http_401'        => '"off" stands alone',
+        'cooldown=5m'         => 'names no condition',
+        'http_401 cooldown=x' => 'expected a time',
+        'http_401 cooldown=0' => 'expected a time',
+        'http_401 tries=0'    => 'expected a number',
+        'http_401 tries=-1'   => 'expected a number',
+    );
+    fails $_, $faults{$_}, more => "keystile_next_credential $_;"
+        for sort keys %faults;
 };
 
 subtest 'duplicates' => sub {
@@ -63,6 +95,7 @@ subtest 'duplicates' => sub {
         keystile_inject                  => 'openai',
         keystile_key_headers             => 'authorization',
         keystile_foreign_keys            => 'strip',
+        keystile_next_credential         => 'off',
         keystile_error_format            => 'auto',
         keystile_connect_timeout         => '1s',
         keystile_send_timeout            => '1s',

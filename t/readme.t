@@ -184,6 +184,11 @@ sub defaults_in_code () {
         = join(' ', 'keystile_key_headers', $names =~ /"([\w-]+)"/g) . ';';
     $default{keystile_meter} = 'keystile_meter off;'
         if $CODE{conf} =~ /_ptr_value\(conf\.meter, prev\.meter, nullptr\)/;
+    my ($conditions)
+        = $CODE{conf} =~ /kDefaultNextCredential\{\s*\.conditions = (.*?),/s;
+    $default{keystile_next_credential}
+        = join(' ', 'keystile_next_credential',
+        map { "http_$_" } $conditions =~ /on_(\d+)/g) . ';';
     return \%default;
 }
 

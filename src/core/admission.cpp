@@ -129,11 +129,12 @@ Result<Identity, Rejected> find_key(const Policy &policy,
     return rejected;
 }
 
-// Whether the request carries a credential that is not one of the
-// placeholders this location is there to take.
+// Whether the request carries a credential that is neither one of the
+// placeholders this location is there to take nor the one that it sends on.
 bool has_foreign_credential(const Policy &policy,
-                            const CallerHeaders &headers) noexcept {
-    std::size_t expected = 0;
+                            const Inquiry &inquiry) noexcept {
+    const auto &headers = inquiry.headers;
+    std::size_t expected = inquiry.lends_own ? 1 : 0;
     for (std::size_t i = 0; i < headers.key_headers().size(); i++) {
         auto key =
             read_key_header(headers.key_headers()[i], headers.presented(i));
@@ -150,7 +151,7 @@ Result<Identity, Rejected> identify(const Policy &policy,
         return Rejected{Denial::duplicate_key_header, {}};
     }
     if (policy.admit != Admit::clients && policy.reject_foreign &&
-        has_foreign_credential(policy, inquiry.headers)) {
+        has_foreign_credential(policy, inquiry)) {
         return Rejected{Denial::foreign_credential, {}};
     }
     if (policy.admit == Admit::any) {

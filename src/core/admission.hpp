@@ -50,6 +50,7 @@ struct Inquiry {
     std::int64_t now;              // seconds since the epoch
     bool can_upgrade;              // HTTP/1.1, the only version that may
     bool has_body;                 // a body of one byte or more, or chunked
+    bool lends_own = false;        // Authorization is for the provider
 };
 
 // Who is calling, once known.
@@ -69,7 +70,9 @@ struct Refusal {
     // Of a limit that is used up:
     const Limit *limit = nullptr;
     std::uint64_t used = 0;
-    std::int64_t resets_at = 0;  // seconds since the epoch; 0 for `concurrent`
+    // Of that, or of the gateway's credentials: seconds since the epoch; 0
+    // for `concurrent`, and where nobody knows.
+    std::int64_t resets_at = 0;
 };
 
 // The right to send one request upstream. Only decide() makes one, and only

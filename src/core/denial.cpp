@@ -83,6 +83,27 @@ ErrorReply describe(Denial denial) noexcept {
     case Denial::body_too_large:
         return {413, kInvalidRequest, "payload_too_large",
                 "The request body is too large", false};
+    case Denial::own_credential_missing:
+        return {401, kAuthentication, "credential_missing",
+                "No credential is kept here for this path: log in to the "
+                "provider yourself (for Codex, \"codex login\"), and send its "
+                "token in the Authorization header",
+                false};
+    case Denial::credentials_rejected:
+        return {503, kApi, "credential_unavailable",
+                "The provider has lately refused all of the gateway's "
+                "credentials",
+                true};
+    case Denial::credentials_limited:
+        return {429, "rate_limit_error", "rate_limit_exceeded",
+                "All of the gateway's credentials have reached the provider's "
+                "rate limit",
+                true};
+    case Denial::credentials_used_up:
+        return {429, "usage_limit_reached", "usage_limit_reached",
+                "All of the gateway's credentials have reached the provider's "
+                "usage limit",
+                false};
     }
     return {500, kApi, "internal_error", "Internal error", true};
 }

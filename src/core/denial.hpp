@@ -33,8 +33,12 @@ enum class Denial : unsigned char {
     usage_limit_reached,
     metering_unavailable,
     body_too_large,
+    own_credential_missing,
+    credentials_rejected,
+    credentials_limited,
+    credentials_used_up,
 };
-inline constexpr std::size_t kDenials = 23;
+inline constexpr std::size_t kDenials = 27;
 
 struct ErrorReply {
     unsigned status;

@@ -50,6 +50,14 @@ std::string_view name_of(Denial denial) noexcept {
         return "metering_unavailable";
     case Denial::body_too_large:
         return "body_too_large";
+    case Denial::own_credential_missing:
+        return "own_credential_missing";
+    case Denial::credentials_rejected:
+        return "credentials_rejected";
+    case Denial::credentials_limited:
+        return "credentials_limited";
+    case Denial::credentials_used_up:
+        return "credentials_used_up";
     }
     return "unknown";
 }

@@ -1,5 +1,6 @@
 #include "ngx_http_keystile_conf.hpp"
 
+#include "ngx_http_keystile_credential_states.hpp"
 #include "ngx_http_keystile_health.hpp"
 #include "ngx_http_keystile_pass.hpp"
 #include "ngx_http_keystile_status.hpp"
@@ -25,6 +26,13 @@ constinit ngx_str_t kHiddenHeaders[] = {
     "TE"_ngx,
     "Trailer"_ngx,
     ngx_str_t{},
+};
+
+constexpr NextCredential kDefaultNextCredential{
+    .conditions = NextCredential::on_401 | NextCredential::on_429,
+    .cooldown = kDefaultCooldown,
+    .tries = 0,
+    .is_given = false,
 };
 
 constexpr off_t kTightBodyLimit = 16 * 1024 * 1024;
@@ -78,6 +86,8 @@ void merge_policy(LocConf &conf, const LocConf &prev) noexcept {
     ngx_conf_merge_ptr_value(conf.admit, prev.admit, nullptr);
     ngx_conf_merge_ptr_value(conf.key_headers, prev.key_headers, nullptr);
     ngx_conf_merge_ptr_value(conf.inject, prev.inject, nullptr);
+    ngx_conf_merge_ptr_value(conf.next_credential, prev.next_credential,
+                             &kDefaultNextCredential);
     ngx_conf_merge_ptr_value(conf.set_headers, prev.set_headers, nullptr);
     ngx_conf_merge_ptr_value(conf.meter, prev.meter, nullptr);
     ngx_conf_merge_uint_value(conf.foreign_keys, prev.foreign_keys, 0);
@@ -149,6 +159,15 @@ char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
     conf.tunnel = conf.upstream;
     conf.tunnel.read_timeout = conf.websocket_timeout;
     conf.tunnel.send_timeout = conf.websocket_timeout;
+
+    // A reply that refuses the credential says that the request was not
+    // processed, so even a POST may be sent again.
+    conf.next_try = conf.upstream;
+    conf.next_try.next_upstream |=
+        NGX_HTTP_UPSTREAM_FT_HTTP_403 | NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT;
+    conf.next_try.next_upstream &=
+        ~static_cast<ngx_uint_t>(NGX_HTTP_UPSTREAM_FT_OFF);
+    conf.next_try.next_upstream_timeout = 0;
     return NGX_CONF_OK;
 }
 
@@ -173,6 +192,8 @@ void *create_main_conf(ngx_conf_t *cf) noexcept {
             NGX_OK ||
         ngx_array_init(&conf->zones, cf->pool, 4, sizeof(Zone *)) != NGX_OK ||
         ngx_array_init(&conf->tls, cf->pool, 4, sizeof(LocConf *)) != NGX_OK ||
+        ngx_array_init(&conf->placeholders, cf->pool, 4,
+                       sizeof(std::string_view)) != NGX_OK ||
         ngx_array_init(&conf->key_headers, cf->pool, 4,
                        sizeof(std::string_view)) != NGX_OK) {
         return nullptr;
@@ -202,6 +223,11 @@ char *init_main_conf(ngx_conf_t *cf, void *data) noexcept {
             !sha256->digest(credential->secret->value(), digest)) {
             continue;
         }
+        auto fingerprint = make_fingerprint(credential->name, digest);
+        if (!fingerprint) {
+            return ngx::conf_error();
+        }
+        credential->fingerprint = *fingerprint;
         for (auto *set : ngx::elements<ClientSet *>(&conf.client_sets)) {
             const auto *client = set->keys.find(digest);
             if (client != nullptr) {
@@ -214,7 +240,8 @@ char *init_main_conf(ngx_conf_t *cf, void *data) noexcept {
             }
         }
     }
-    return NGX_CONF_OK;
+    return add_credential_states(cf, conf) == NGX_OK ? NGX_CONF_OK
+                                                     : ngx::conf_error();
 }
 
 void *create_loc_conf(ngx_conf_t *cf) noexcept {
@@ -261,6 +288,7 @@ void *create_loc_conf(ngx_conf_t *cf) noexcept {
     conf->admit = ngx::unset_ptr<ngx_array_t>();
     conf->key_headers = ngx::unset_ptr<ngx_array_t>();
     conf->inject = ngx::unset_ptr<ngx_array_t>();
+    conf->next_credential = ngx::unset_ptr<const NextCredential>();
     conf->set_headers = ngx::unset_ptr<ngx_array_t>();
     conf->foreign_keys = NGX_CONF_UNSET_UINT;
     conf->error_format = NGX_CONF_UNSET_UINT;

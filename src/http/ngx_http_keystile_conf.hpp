@@ -7,6 +7,7 @@
 #include "ngx/nginx.hpp"
 
 #include "core/admission.hpp"
+#include "core/credential_state.hpp"
 #include "core/error_body.hpp"
 #include "core/price_table.hpp"
 #include "core/request_head.hpp"
@@ -32,6 +33,8 @@ struct Credential {
     ngx_str_t header;               // "Authorization"
     std::span<const ngx_str_t> to;  // hosts it may go to; empty: any
     const SecretLine *secret;       // null in a process that only signals
+    Sha256Digest fingerprint;       // see credential_states.hpp
+    CredentialState *state;         // shared; null until workers are to start
 
     // The complete header line. Only an admitted request may have it.
     std::string_view line(const Permit &) const noexcept {
@@ -46,6 +49,9 @@ struct MainConf {
     ngx_array_t zones;         // Zone *
     const PriceTable *prices;  // null: no keystile_prices
     ngx_array_t tls;           // LocConf *, each with a TLS context of its own
+    // Values of any "keystile_admit placeholder": none of them is anyone's own
+    // credential.
+    ngx_array_t placeholders;  // std::string_view
     // Names in any keystile_key_headers: none of them goes up anywhere, since
     // a redirect can take a request from one location to another.
     // Those of credentials are among them.
@@ -61,7 +67,8 @@ struct SetHeader {
 struct Route {
     Policy policy;
     RequestHeadPolicy head;
-    const Credential *credential;
+    std::span<const Credential *const> credentials;  // one, or a pool
+    bool passthrough;  // the caller's own credential goes before them
     std::span<const SetHeader> set_headers;
     std::string_view host;              // for the Host header
     std::string_view base;              // path before every target
@@ -69,6 +76,26 @@ struct Route {
 };
 
 enum class Handler : unsigned char { none, pass, health, usage, status };
+
+// keystile_next_credential.
+struct NextCredential {
+    enum : ngx_uint_t {
+        on_401 = 1,
+        on_403 = 2,
+        on_429 = 4,
+        on_error = 8,
+        on_timeout = 16,
+    };
+    ngx_uint_t conditions;
+    time_t cooldown;   // seconds
+    ngx_uint_t tries;  // 0: as many as there are credentials
+    bool is_given;     // a lone credential cools down only then
+};
+
+// In keystile_inject, and as $keystile_credential.
+inline constexpr std::string_view kPassthrough = "passthrough";
+
+inline constexpr time_t kDefaultCooldown = 60;
 
 enum class StatusFormat : ngx_uint_t { prometheus, json, html };
 
@@ -88,6 +115,8 @@ struct LocConf {
     ngx_http_upstream_conf_t upstream;
     // The same with keystile_websocket_timeout: in force from a 101 on.
     ngx_http_upstream_conf_t tunnel;
+    // The same for the moment in which nginx goes on to the next credential.
+    ngx_http_upstream_conf_t next_try;
     ngx_msec_t websocket_timeout;
 
     // Where the directive that made it a location of ours was written, for
@@ -108,6 +137,7 @@ struct LocConf {
     ngx_array_t *admit;        // ngx_str_t, as written
     ngx_array_t *key_headers;  // ngx_str_t
     ngx_array_t *inject;       // ngx_str_t
+    const NextCredential *next_credential;
     ngx_array_t *set_headers;  // SetHeader
     ngx_uint_t foreign_keys;   // 1: reject
     ngx_uint_t error_format;   // ErrorFormat
@@ -151,6 +181,10 @@ char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) noexcept;
 // it ours. NGX_ERROR.
 ngx_int_t fail_location(ngx_conf_t *cf, const LocConf &conf, const char *what,
                         const ngx_str_t &word = {}) noexcept;
+
+// Of keystile_inject, into the route. NGX_ERROR after logging why not.
+ngx_int_t resolve_credentials(ngx_conf_t *cf, const LocConf &conf,
+                              Route &route) noexcept;
 
 // Of keystile_set_header, into the route. NGX_ERROR after logging why not.
 ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,

@@ -11,6 +11,8 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_client_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_prices(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+char *set_next_credential(ngx_conf_t *cf, ngx_command_t *cmd,
+                          void *conf) noexcept;
 char *set_meter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;

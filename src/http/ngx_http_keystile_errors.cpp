@@ -76,7 +76,9 @@ std::string_view more_of(ngx_http_request_t *r, const Refusal *refusal,
 
 // When a budget begins anew; 0 where trying again before that is of use.
 std::int64_t reset_time(const Refusal *refusal) noexcept {
-    return refusal != nullptr && refusal->denial == Denial::usage_limit_reached
+    return refusal != nullptr &&
+                   (refusal->denial == Denial::usage_limit_reached ||
+                    refusal->denial == Denial::credentials_used_up)
                ? refusal->resets_at
                : 0;
 }
@@ -180,6 +182,11 @@ ngx_int_t give_error_headers(ngx_http_request_t *r, Exchange &exchange,
     }
     if (refusal != nullptr && refusal->limit != nullptr) {
         return give_limit_headers(r, *refusal);
+    }
+    if (refusal != nullptr && refusal->resets_at != 0) {
+        auto wait = ngx_max(refusal->resets_at - ngx_time(), 1);
+        NumberText seconds{static_cast<std::uint64_t>(wait)};
+        return give_copy(r, "retry-after", seconds.view());
     }
     if (refusal != nullptr &&
         refusal->denial == Denial::metering_unavailable) {

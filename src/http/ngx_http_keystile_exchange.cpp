@@ -129,6 +129,8 @@ Decision Exchange::make_decision(const Route &route) noexcept {
         read_headers(route.policy.key_headers);  // of the location it came to
     }
 
+    presents_own_ = route.passthrough && presents_own_credential(r_);
+
     Inquiry inquiry{
         .method = ngx::view(r_->method_name),
         .target = raw_target(r_),
@@ -138,6 +140,7 @@ Decision Exchange::make_decision(const Route &route) noexcept {
         .can_upgrade = r_->http_version == NGX_HTTP_VERSION_11,
         .has_body =
             r_->headers_in.content_length_n > 0 || r_->headers_in.chunked,
+        .lends_own = presents_own_,
     };
     return keystile::decide(route.policy, inquiry, process_sha256(),
                             known ? &*known : nullptr);
@@ -157,8 +160,10 @@ Refusal *Exchange::take_back(Denial denial) noexcept {
     return &decision_->error();
 }
 
-void Exchange::refuse(Denial denial) noexcept {
-    log_refusal(*take_back(denial));
+void Exchange::refuse(Denial denial, std::int64_t back_at) noexcept {
+    auto *refusal = take_back(denial);
+    refusal->resets_at = back_at;
+    log_refusal(*refusal);
 }
 
 void Exchange::refuse(const UsedUp &used_up) noexcept {

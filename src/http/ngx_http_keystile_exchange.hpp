@@ -10,6 +10,7 @@
 #include "core/provider_refusal.hpp"
 #include "core/request_id.hpp"
 #include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_pool.hpp"
 #include "ngx_http_keystile_upload.hpp"
 
 namespace keystile {
@@ -44,7 +45,9 @@ public:
     }
 
     // Takes an admission back: the request is refused after all. One log line.
-    void refuse(Denial denial) noexcept;
+    // `back_at`: seconds since the epoch, when it makes sense to try again; 0
+    // where nobody knows.
+    void refuse(Denial denial, std::int64_t back_at = 0) noexcept;
     void refuse(const UsedUp &used_up) noexcept;
 
     // Counts what it cost and gives back what was set aside for it, once. To
@@ -86,7 +89,16 @@ public:
         SecretGuard guard;
     };
     Try attempt;
-    const Credential *credential = nullptr;  // the one that was sent
+
+    // The one that is sent; null before that is known, and where the caller's
+    // own is.
+    const Credential *credential = nullptr;
+    bool lends_own = false;  // Authorization goes up as it came
+    Loan loan;
+
+    // Whether the caller sent a credential of its own. Known once decide() has
+    // been called for a location with "passthrough".
+    bool presents_own() const noexcept { return presents_own_; }
 
     // What it costs; null where nobody counts.
     Meter *meter = nullptr;
@@ -127,6 +139,7 @@ private:
     const Route *decided_for_ = nullptr;
     ngx_str_t decided_method_ = ngx_null_string;
     std::optional<Decision> decision_;
+    bool presents_own_ = false;
     bool settled_ = false;
     bool was_sent_ = false;  // in a try before the present one
 };

@@ -105,7 +105,7 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     if (!decision) {
         return refuse(r, decision.error().denial);
     }
-    if (!check_limits(r, *exchange)) {
+    if (!check_limits(r, *exchange) || !lend_credential(r, *exchange)) {
         return refuse(r, decision.error().denial);
     }
     // nginx leaves the flag with a body that it did not read whole.

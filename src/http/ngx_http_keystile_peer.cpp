@@ -75,6 +75,10 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
     auto *c = u->peer.connection;
     auto &exchange = *Exchange::find(r);
     bool first = !std::exchange(exchange.attempt.was_sent, true);
+    if (first) {
+        note_sent(exchange);
+        expect_failure(r, exchange);
+    }
 
     ngx_int_t rc = check_peer(r, c);
     if (rc == NGX_OK) {

@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 
 #include "core/ascii.hpp"
+#include "core/number_text.hpp"
 #include "core/provider_refusal.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_response.hpp"
@@ -10,9 +11,6 @@
 
 namespace keystile {
 namespace {
-
-// Seconds until a client may find the credential mended.
-constexpr std::string_view kRetryAfter = "60";
 
 ngx_int_t give_header(ngx_http_request_t *r, std::string_view name,
                       std::string_view lowcase,
@@ -28,16 +26,33 @@ ngx_int_t give_header(ngx_http_request_t *r, std::string_view name,
     return NGX_OK;
 }
 
+// When another try may do better; nothing where none will.
+ngx_int_t give_wait(ngx_http_request_t *r, Denial denial,
+                    std::int64_t seconds) noexcept {
+    if (denial == Denial::upstream_refusal_unreadable) {
+        return NGX_OK;
+    }
+    NumberText number{static_cast<std::uint64_t>(seconds)};
+    auto text = ngx::copy(r->pool, number.view());
+    return text.data == nullptr
+               ? NGX_ERROR
+               : give_header(r, "Retry-After", "retry-after", ngx::view(text));
+}
+
 // Makes the provider's reply one of ours, in its own buffer: what is left of
 // the head and the body is forgotten, and so is the connection.
 ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
                         Denial denial) noexcept {
     auto *u = r->upstream;
     auto reply = describe(denial);
+    auto wait = seconds_until_next(*loc_conf(r));
     ErrorBody body{.shape = exchange.error_shape(*loc_conf(r)),
                    .reply = reply,
                    .more = {},
-                   .request_id = exchange.request_id()};
+                   .request_id = exchange.request_id(),
+                   .resets_at = denial == Denial::credentials_used_up
+                                    ? ngx_time() + wait
+                                    : 0};
     if (body.size() >
         static_cast<std::size_t>(u->buffer.end - u->buffer.start)) {
         return NGX_ERROR;
@@ -66,20 +81,37 @@ ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
             NGX_OK) {
         return NGX_ERROR;
     }
-    ngx_int_t rc =
-        reply.retry_helps
-            ? give_header(r, "Retry-After", "retry-after", kRetryAfter)
-            : give_header(r, "x-should-retry", "x-should-retry", "false");
-    return rc == NGX_OK ? pass_reply(r) : NGX_ERROR;
+    if (!reply.retry_helps &&
+        give_header(r, "x-should-retry", "x-should-retry", "false") !=
+            NGX_OK) {
+        return NGX_ERROR;
+    }
+    return give_wait(r, denial, wait) == NGX_OK ? pass_reply(r) : NGX_ERROR;
 }
 
-ngx_int_t reject(ngx_http_request_t *r, Exchange &exchange) noexcept {
+// The credential is not accepted.
+ngx_int_t reject(ngx_http_request_t *r, Exchange &exchange,
+                 CredentialFault fault) noexcept {
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "the provider does not accept credential \"%V\": it "
                   "answered %ui",
                   &exchange.credential->name,
                   r->upstream->headers_in.status_n);
+    if (go_on_with_next(r, exchange, fault)) {
+        return NGX_OK;
+    }
     return replace_reply(r, exchange, Denial::upstream_credential_rejected);
+}
+
+// A rate limit of the credential. The reply that says so is passed on, unless
+// there are others, which will be back before it.
+ngx_int_t judge_limited(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    if (go_on_with_next(r, exchange, CredentialFault::rate_limited)) {
+        return NGX_OK;
+    }
+    auto outage = pool_outage(*loc_conf(r));
+    return outage ? replace_reply(r, exchange, denial_of(*outage))
+                  : pass_reply(r);
 }
 
 // The body of a 403, as far as it is there.
@@ -149,7 +181,7 @@ ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
         return NGX_AGAIN;
     }
     if (says_credential_is_bad(body.text) || repeats_secret(body.text, key)) {
-        return reject(r, exchange);
+        return reject(r, exchange, CredentialFault::forbidden);
     }
     if (body.unreadable) {
         return replace_reply(r, exchange, Denial::upstream_refusal_unreadable);
@@ -177,14 +209,20 @@ bool passes_guard(Exchange &exchange, std::string_view piece) noexcept {
 ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *u = r->upstream;
 
+    if (exchange.credential == nullptr) {
+        return pass_reply(r);  // the caller's own: it is theirs to mend
+    }
     if (u->headers_in.status_n == NGX_HTTP_UNAUTHORIZED) {
-        return reject(r, exchange);
+        return reject(r, exchange, CredentialFault::rejected);
+    }
+    if (u->headers_in.status_n == NGX_HTTP_TOO_MANY_REQUESTS) {
+        return judge_limited(r, exchange);
     }
     if (u->headers_in.status_n != NGX_HTTP_FORBIDDEN) {
         return pass_reply(r);
     }
     if (head_repeats(r, exchange.credential->secret->value())) {
-        return reject(r, exchange);
+        return reject(r, exchange, CredentialFault::forbidden);
     }
     if (r->method == NGX_HTTP_HEAD) {
         return pass_reply(r);

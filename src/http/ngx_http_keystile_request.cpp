@@ -8,7 +8,8 @@
 namespace keystile {
 namespace {
 
-constexpr std::string_view kEmptyLine = "\r\n";
+constexpr std::string_view kCrlf = "\r\n";
+constexpr std::string_view kAuthorization = "Authorization: ";
 
 // A buffer over bytes that nobody may write to or free. nginx rewinds a
 // request by start, so that is set too.
@@ -53,14 +54,32 @@ bool append_body(ngx_pool_t *pool, ngx_chain_t **&ll,
     return true;
 }
 
+// The caller's own Authorization, as it came.
+bool append_own(ngx_http_request_t *r, ngx_chain_t **&ll) noexcept {
+    const auto &value = r->headers_in.authorization->value;
+    return append(r->pool, ll, view_buf(r->pool, kAuthorization)) &&
+           append(r->pool, ll, view_buf(r->pool, ngx::view(value))) &&
+           append(r->pool, ll, view_buf(r->pool, kCrlf));
+}
+
+// The line in locked memory, or the caller's.
+bool append_credential(ngx_http_request_t *r, Exchange &exchange,
+                       ngx_chain_t **&ll) noexcept {
+    if (exchange.lends_own) {
+        return append_own(r, ll);
+    }
+    const auto &permit = **exchange.decision();
+    auto line = exchange.credential->line(permit);
+    exchange.loan.line = view_buf(r->pool, line);
+    return append(r->pool, ll, exchange.loan.line);
+}
+
 }  // namespace
 
 ngx_int_t create_request(ngx_http_request_t *r) noexcept {
     auto &exchange = *Exchange::find(r);
     const auto &permit = **exchange.decision();
-    exchange.credential = loc_conf(r)->route->credential;
-
-    auto *empty_line = view_buf(r->pool, kEmptyLine);
+    auto *empty_line = view_buf(r->pool, kCrlf);
     exchange.upload = {};
     exchange.upload.chunked =
         r->request_body_no_buffering && r->headers_in.chunked;
@@ -70,8 +89,7 @@ ngx_int_t create_request(ngx_http_request_t *r) noexcept {
     auto *body = u->request_bufs;
     auto **ll = &u->request_bufs;
     bool made = append(r->pool, ll, make_request_head(r, exchange, permit)) &&
-                append(r->pool, ll,
-                       view_buf(r->pool, exchange.credential->line(permit))) &&
+                append_credential(r, exchange, ll) &&
                 append(r->pool, ll, empty_line);
     // A body that is still arriving is nginx's to send.
     if (made && !r->request_body_no_buffering) {
@@ -92,6 +110,7 @@ ngx_int_t create_request(ngx_http_request_t *r) noexcept {
 ngx_int_t reinit_request(ngx_http_request_t *r) noexcept {
     auto *u = r->upstream;
     auto &exchange = *Exchange::find(r);
+    swap_credential(r, exchange);
     exchange.start_try();
     exchange.upload.restart();
     u->process_header = process_status_line;

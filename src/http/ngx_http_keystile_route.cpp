@@ -130,6 +130,12 @@ ngx_int_t resolve_admit(ngx_conf_t *cf, const LocConf &conf,
         policy.admit = Admit::placeholder;
         policy.placeholders = views(cf, words.subspan(1));
         for (auto placeholder : policy.placeholders) {
+            auto *slot = static_cast<std::string_view *>(
+                ngx_array_push(&main_conf(cf)->placeholders));
+            if (slot == nullptr) {
+                return NGX_ERROR;
+            }
+            *slot = placeholder;
             if (!can_be_sent(placeholder)) {
                 return fail_location(
                     cf, conf,
@@ -214,56 +220,6 @@ ngx_int_t check_metering(ngx_conf_t *cf, const LocConf &conf,
         }
     }
     return NGX_OK;
-}
-
-ngx_int_t resolve_credential(ngx_conf_t *cf, const LocConf &conf,
-                             Route &route) noexcept {
-    auto words = ngx::elements<ngx_str_t>(conf.inject);
-    if (words.empty()) {
-        return fail_location(cf, conf,
-                             "\"keystile_inject\" is missing: name the "
-                             "\"keystile_credential\" to send");
-    }
-    if (words.size() > 1 || ngx::view(words[0]) == "passthrough") {
-        return fail_location(cf, conf,
-                             "\"keystile_inject\": pools and "
-                             "\"passthrough\" are not supported in this "
-                             "version");
-    }
-    for (auto *credential :
-         ngx::elements<Credential *>(&main_conf(cf)->credentials)) {
-        if (ngx::view(credential->name) == ngx::view(words[0])) {
-            route.credential = credential;
-            return NGX_OK;
-        }
-    }
-    return fail_location(
-        cf, conf,
-        "\"keystile_inject\": there is no \"keystile_credential\" "
-        "named ",
-        words[0]);
-}
-
-// A credential with to= goes there and nowhere else.
-ngx_int_t check_binding(ngx_conf_t *cf, const LocConf &conf,
-                        const Credential &credential) noexcept {
-    auto &to = *conf.destination;
-    auto host = ngx::view(to.tls && conf.ssl_name.len != 0 ? conf.ssl_name
-                                                           : to.parsed.host);
-    for (auto &bound : credential.to) {
-        if (equals_ignoring_case(ngx::view(bound), host)) {
-            return NGX_OK;
-        }
-    }
-    if (credential.to.empty()) {
-        return NGX_OK;
-    }
-    ngx_str_t name = ngx::str(host);
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"keystile_pass\": credential \"%V\" is bound by \"to=\" "
-                  "to another host than \"%V\" in %s:%ui",
-                  &credential.name, &name, conf.file_name, conf.line);
-    return NGX_ERROR;
 }
 
 // " in Authorization header or x-api-key header": the rest of a 401's message.
@@ -365,14 +321,12 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
         resolve_admit(cf, conf, route->policy) != NGX_OK ||
         check_rules(cf, conf, route->policy) != NGX_OK ||
         check_metering(cf, conf, route->policy) != NGX_OK ||
-        resolve_credential(cf, conf, *route) != NGX_OK ||
-        check_binding(cf, conf, *route->credential) != NGX_OK ||
+        resolve_credentials(cf, conf, *route) != NGX_OK ||
         resolve_set_headers(cf, conf, *route) != NGX_OK ||
         word_key_headers(cf, *route) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    route->head.credential_header = ngx::view(route->credential->header);
     route->host = host_header(conf);
     route->base = ngx::view(conf.destination->base);
     conf.route = route;

@@ -75,12 +75,14 @@ ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
                 "sent as a credential: ",
                 headers[i].value.value);
         }
-        if (same_header_name(names[i], ngx::view(route.credential->header))) {
-            return fail_location(
-                cf, conf,
-                "\"keystile_set_header\" would set the header of "
-                "credential ",
-                route.credential->name);
+        for (const auto *credential : route.credentials) {
+            if (same_header_name(names[i], ngx::view(credential->header))) {
+                return fail_location(
+                    cf, conf,
+                    "\"keystile_set_header\" would set the header of "
+                    "credential ",
+                    credential->name);
+            }
         }
     }
     route.set_headers = headers;

@@ -67,6 +67,9 @@ ngx_int_t get_key_header(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 ngx_int_t get_credential(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                          uintptr_t) noexcept {
     const auto *exchange = Exchange::find(r);
+    if (exchange != nullptr && exchange->lends_own) {
+        return give(v, kPassthrough);
+    }
     bool sent = exchange != nullptr && exchange->credential != nullptr;
     return give(
         v, sent ? ngx::view(exchange->credential->name) : std::string_view{});

@@ -112,6 +112,13 @@ T *find_owned(ngx_pool_t *pool) noexcept {
     return nullptr;
 }
 
+// As if none of the peers had been tried for this request yet.
+inline void forget_tried_peers(ngx_http_upstream_rr_peer_data_t &rr) noexcept {
+    constexpr std::size_t bits = 8 * sizeof(uintptr_t);
+    auto words = (rr.peers->number + bits - 1) / bits;
+    ngx_memzero(rr.tried, words * sizeof(uintptr_t));
+}
+
 // A copy in the pool; data is null when out of memory.
 inline ngx_str_t copy(ngx_pool_t *pool, std::string_view s) noexcept {
     ngx_str_t from = str(s);

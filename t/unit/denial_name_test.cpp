@@ -37,6 +37,10 @@ TEST(DenialName, IsThatOfTheEnumerator) {
     EXPECT_NAME(usage_limit_reached);
     EXPECT_NAME(metering_unavailable);
     EXPECT_NAME(body_too_large);
+    EXPECT_NAME(own_credential_missing);
+    EXPECT_NAME(credentials_rejected);
+    EXPECT_NAME(credentials_limited);
+    EXPECT_NAME(credentials_used_up);
 #undef EXPECT_NAME
     EXPECT_EQ(tested.size(), kDenials);
 }
