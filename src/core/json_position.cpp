@@ -109,6 +109,8 @@ private:
     std::size_t at_ = 0;
 };
 
+}  // namespace
+
 JsonPosition position_at(std::string_view text, std::size_t offset) noexcept {
     auto before = text.substr(0, offset);
     auto line = before.substr(before.rfind('\n') + 1);  // npos + 1 is 0
@@ -121,8 +123,6 @@ JsonPosition position_at(std::string_view text, std::size_t offset) noexcept {
     auto columns = std::count_if(line.begin(), line.end(), is_first_byte);
     return {static_cast<int>(lines) + 1, static_cast<int>(columns) + 1};
 }
-
-}  // namespace
 
 JsonPosition find_json_element(std::string_view text,
                                std::span<const std::size_t> path,

@@ -16,6 +16,9 @@ struct JsonPosition {
     int column;  // from 1, in code points
 };
 
+// Of a byte of a text.
+JsonPosition position_at(std::string_view text, std::size_t offset) noexcept;
+
 enum class JsonPart { name, value };
 
 // The position of an element: `path` has one number per level, counted from 0
