@@ -33,9 +33,6 @@ std::optional<Rule> broken_rule(const struct stat &status,
     if (status.st_size == 0) {
         return Rule::not_empty;
     }
-    if (status.st_size > static_cast<off_t>(SecretDraft::kMaxContent)) {
-        return Rule::size_limit;
-    }
     return std::nullopt;
 }
 
@@ -62,11 +59,14 @@ bool is_same_content(const struct stat &a, const struct stat &b) noexcept {
            a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
 }
 
-}  // namespace
-
-Result<SecretLine, SecretFileError> read_secret_file(
-    const char *path, const HeaderLineFormat &format,
-    const SecretFileOptions &options, SecretFileWarnings &warnings) noexcept {
+// Reads a file into the draft that create(its size) makes, and returns what
+// finish(draft, size) makes of that.
+template <typename Made, typename Create, typename Finish>
+Result<Made, SecretFileError> read_file(const char *path,
+                                        const SecretFileOptions &options,
+                                        SecretFileWarnings &warnings,
+                                        Create create,
+                                        Finish finish) noexcept {
     auto file = open_trusted_file(path, options.owner);
     if (!file) {
         return file.error();
@@ -81,7 +81,7 @@ Result<SecretLine, SecretFileError> read_secret_file(
         return file->path.error(*rule);
     }
 
-    auto draft = SecretDraft::create(format);
+    auto draft = create(static_cast<std::size_t>(before.st_size));
     if (!draft) {
         return file->path.error(draft.error().rule,
                                 draft.error().error_number);
@@ -97,11 +97,43 @@ Result<SecretLine, SecretFileError> read_secret_file(
         return file->path.error(Rule::file_stable);
     }
 
-    auto line = std::move(*draft).finish(*size, warnings.scheme_removed);
-    if (!line) {
-        return file->path.error(line.error().rule, line.error().error_number);
+    Result<Made, SecretFileError> made = finish(std::move(*draft), *size);
+    if (!made) {
+        auto error =
+            file->path.error(made.error().rule, made.error().error_number);
+        error.line = made.error().line;
+        error.column = made.error().column;
+        return error;
     }
-    return line;
+    return made;
+}
+
+}  // namespace
+
+Result<SecretLine, SecretFileError> read_secret_file(
+    const char *path, const HeaderLineFormat &format,
+    const SecretFileOptions &options, SecretFileWarnings &warnings) noexcept {
+    auto create =
+        [&format](std::size_t size) -> Result<SecretDraft, SecretFileError> {
+        if (size > SecretDraft::kMaxContent) {
+            return SecretFileError{Rule::size_limit};
+        }
+        return SecretDraft::create(format);
+    };
+    auto finish = [&warnings](SecretDraft &&draft, std::size_t size) {
+        return std::move(draft).finish(size, warnings.scheme_removed);
+    };
+    return read_file<SecretLine>(path, options, warnings, create, finish);
+}
+
+Result<CodexAuth, SecretFileError> read_codex_auth_file(
+    const char *path, const SecretFileOptions &options,
+    SecretFileWarnings &warnings) noexcept {
+    auto finish = [](CodexAuthDraft &&draft, std::size_t size) {
+        return std::move(draft).finish(size);
+    };
+    return read_file<CodexAuth>(path, options, warnings,
+                                CodexAuthDraft::create, finish);
 }
 
 Result<SecretLine, SecretFileError> read_secret_fd(

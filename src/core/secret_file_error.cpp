@@ -64,6 +64,42 @@ std::string_view describe(SecretFileError::Rule rule) noexcept {
         return "must hold a key, not a placeholder for one";
     case Rule::lockable_memory:
         return "must fit into locked memory (RLIMIT_MEMLOCK)";
+    case Rule::auth_size_limit:
+        return "must not hold more than 65536 bytes";
+    case Rule::json:
+        return "must be JSON";
+    case Rule::json_depth:
+        return "must not have more than 32 objects and arrays in each other";
+    case Rule::json_object:
+        return "must hold one JSON object";
+    case Rule::json_doubled:
+        return "must not have this member twice";
+    case Rule::codex_mode:
+        return "must have an \"auth_mode\" of \"chatgpt\", "
+               "\"chatgptAuthTokens\" or \"apikey\"";
+    case Rule::codex_agent_identity:
+        return "must hold a token: requests of \"auth_mode\" "
+               "\"agentIdentity\" are signed one by one, which only the "
+               "client can do";
+    case Rule::codex_bedrock:
+        return "must hold a token of OpenAI's: \"auth_mode\" "
+               "\"bedrockApiKey\" is for Amazon Bedrock";
+    case Rule::codex_api_key:
+        return "must have \"OPENAI_API_KEY\", a string, for \"auth_mode\" "
+               "\"apikey\"";
+    case Rule::codex_tokens:
+        return "must have the object \"tokens\" (\"codex login\" writes it)";
+    case Rule::codex_access_token:
+        return "must have \"access_token\", a string, in \"tokens\"";
+    case Rule::codex_account:
+        return "must name the account, in 1 to 256 printable ASCII characters "
+               "without spaces: as \"account_id\" in \"tokens\", or as "
+               "\"chatgpt_account_id\" in a claim of a token";
+    case Rule::token_characters:
+        return "must have a token of printable ASCII characters only, without "
+               "spaces";
+    case Rule::token_size:
+        return "must not have a token of more than 16384 bytes";
     }
     return "";
 }

@@ -29,6 +29,21 @@ struct SecretFileError {
         characters,
         not_placeholder,
         lockable_memory,
+        // Of an auth.json (codex_auth.hpp):
+        auth_size_limit,
+        json,
+        json_depth,
+        json_object,
+        json_doubled,
+        codex_mode,
+        codex_agent_identity,
+        codex_bedrock,
+        codex_api_key,
+        codex_tokens,
+        codex_access_token,
+        codex_account,
+        token_characters,
+        token_size,
     };
 
     Rule rule;
@@ -39,6 +54,9 @@ struct SecretFileError {
     // its end where it is long ("..." stands for the rest). Control bytes are
     // shown as `?`. Empty for read_secret_fd().
     char component[256] = {};
+    // Where a text of JSON breaks the rule, from 1; else 0.
+    int line = 0;
+    int column = 0;
 };
 
 // Fills in the component as it is described above.

@@ -46,8 +46,6 @@ std::string_view without_scheme(std::string_view content) noexcept {
     return content;
 }
 
-bool is_key_char(char c) noexcept { return c > 0x20 && c < 0x7F; }
-
 // The first rule that the key breaks.
 std::optional<Rule> broken_rule(std::string_view key) noexcept {
     if (key.empty()) {
@@ -118,7 +116,7 @@ Result<SecretLine, SecretFileError> SecretDraft::finish(
     if (!memory_.seal()) {
         return SecretFileError{Rule::lockable_memory, errno};
     }
-    return SecretLine{std::move(memory_), value_offset_, value_size};
+    return SecretLine{std::move(memory_), used, value_offset_, value_size};
 }
 
 }  // namespace keystile

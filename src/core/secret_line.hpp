@@ -1,5 +1,6 @@
 // SecretLine: a credential as it goes upstream, one complete header line
-// ("Authorization: Bearer sk-...\r\n") in locked, read-only memory.
+// ("Authorization: Bearer sk-...\r\n") in locked, read-only memory. Others may
+// follow it that belong to the credential (codex_auth.hpp).
 //
 // SecretDraft is the same line while it is being made. The content of a
 // credential file is read straight to where the value of the header belongs,
@@ -23,6 +24,9 @@ struct HeaderLineFormat {
     std::string_view name;    // "Authorization"
     std::string_view prefix;  // "Bearer "
 };
+
+// What a key may consist of.
+constexpr bool is_key_char(char c) noexcept { return c > 0x20 && c < 0x7F; }
 
 class SecretLine {
 public:
@@ -49,12 +53,13 @@ public:
     }
 
 private:
+    friend class CodexAuthDraft;
     friend class SecretDraft;
 
-    SecretLine(LockedMemory memory, std::size_t value_offset,
+    SecretLine(LockedMemory memory, std::size_t size, std::size_t value_offset,
                std::size_t value_size) noexcept
         : memory_{std::move(memory)},
-          size_{value_offset + value_size + 2},
+          size_{size},
           value_offset_{value_offset},
           value_size_{value_size} {}
 
