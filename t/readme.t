@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
+use CodexAuth;
 use Mojo::File qw(path);
 use Mojo::Util qw(trim);
 use Nginx;
@@ -335,6 +336,7 @@ for my $check (@CHECKS) {
 my $authority = Authority->new;
 my $nginx     = Nginx->new;
 $nginx->key_file('openai.key', "sk-test-provider-51a3d0\n");
+$nginx->auth_file('codex/auth.json', auth());
 $nginx->client_file({clients => [{id => 'ada', keys => ['sk-test-caller']}]});
 
 # What an example leaves out, from the outermost level to the innermost.
@@ -381,7 +383,7 @@ sub complete ($example) {
     }
     $body =~ s{/etc/keystile/}{%%DIR%%/}g;
     $body =~ s{/var/(?:log/nginx|lib/keystile)/}{%%DIR%%/}g;
-    $body =~ s{server +api\.openai\.com:443}{server 127.0.0.1:9};
+    $body =~ s{server +[\w.]+:443}{server 127.0.0.1:9};
     $body =~ s{listen 127\.0\.0\.1:8080}{listen 127.0.0.1:%%PORT%%};
     return $missing->(qw(credential clients zone prices upstream))
         . "\n$body";

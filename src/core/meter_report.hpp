@@ -46,6 +46,12 @@ struct ClientReport {
     }
 };
 
+// One that expires.
+struct CredentialReport {
+    std::string_view name;
+    std::int64_t expires;  // seconds since the epoch
+};
+
 struct ZoneReport {
     std::string_view zone;
     std::string_view version;    // of keystile
@@ -63,6 +69,7 @@ struct ZoneReport {
     std::span<const ClientReport> clients;
     std::uint64_t clients_left_out;  // that the report has no room for,
     Totals left_out;                 // and their figures
+    std::span<const CredentialReport> credentials;  // of all zones
 };
 
 }  // namespace keystile

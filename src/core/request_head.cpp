@@ -133,8 +133,8 @@ bool forwards_request_header(std::string_view name, std::string_view value,
                              const RequestHeadPolicy &policy) noexcept {
     return is_token(name) && is_field_value(value) &&
            !is_always_dropped(name) && !is_credential_header(name) &&
-           !same_header_name(name, policy.credential_header) &&
            !names_any(policy.key_headers, name) &&
+           !names_any(policy.more_headers, name) &&
            !names_any(policy.overridden, name);
 }
 

@@ -15,8 +15,9 @@ namespace keystile {
 
 struct RequestHeadPolicy {
     std::span<const std::string_view> key_headers;
-    std::string_view credential_header;            // the one that is injected
     std::span<const std::string_view> overridden;  // by keystile_set_header
+    // Others that may come with the credential that is injected.
+    std::span<const std::string_view> more_headers = {};
 };
 
 // Whether the line is forwarded as it was sent. A line whose name is no token

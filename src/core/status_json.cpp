@@ -149,6 +149,20 @@ void write_zone(const ZoneReport &report, JsonWriter &json) noexcept {
 
 }  // namespace
 
+void write_credentials(std::span<const CredentialReport> credentials,
+                       JsonWriter &json) noexcept {
+    json.name("credentials");
+    json.begin_array();
+    for (const auto &credential : credentials) {
+        json.begin_object();
+        json.member("name", credential.name);
+        json.name("expires");
+        json.timestamp(credential.expires);
+        json.end_object();
+    }
+    json.end_array();
+}
+
 void write_status_json(const ZoneReport &report, TextSink &sink) noexcept {
     auto totals = report.left_out;
     for (const auto &client : report.clients) {
@@ -158,6 +172,7 @@ void write_status_json(const ZoneReport &report, TextSink &sink) noexcept {
     JsonWriter json{sink};
     json.begin_object();
     write_zone(report, json);
+    write_credentials(report.credentials, json);
     write_totals(totals, json);
     write_histogram("time_to_first_token", report.first_token, json);
     write_histogram("duration", report.duration, json);

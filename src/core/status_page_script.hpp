@@ -302,6 +302,9 @@ function zoneFacts() {
         fact("since", "Counting since", when(status.counted_since)),
         fact("processes", "Worker processes", number(status.processes)),
         fact("version", "Version of keystile", status.version),
+        ...status.credentials.map(({name, expires}) => fact("credential",
+            `Token of ${name}`, (expires > status.now ? "expires "
+                : "has expired ") + when(expires))),
     ];
 }
 

@@ -122,6 +122,7 @@ public:
     void refusals() noexcept;
     void open() noexcept;
     void limits() noexcept;
+    void credentials() noexcept;
 
     template <const auto &Borders>
     void histogram(std::string_view name, std::string_view help,
@@ -277,6 +278,19 @@ void Exposition::limit(const LimitGauge &gauge, const ClientReport &client,
         .value(gauge.value_of(report), is_usd ? kPicodollarDecimals : 0);
 }
 
+void Exposition::credentials() noexcept {
+    if (report_.credentials.empty()) {
+        return;
+    }
+    family("keystile_credential_expiry_timestamp_seconds", "gauge",
+           "When the token of a credential expires.");
+    for (const auto &credential : report_.credentials) {
+        Sample{sink_, "keystile_credential_expiry_timestamp_seconds"}
+            .label("credential", credential.name)
+            .value(static_cast<std::uint64_t>(credential.expires));
+    }
+}
+
 template <const auto &Borders>
 void Exposition::histogram(std::string_view name, std::string_view help,
                            const Histogram<Borders> &histogram) noexcept {
@@ -310,6 +324,7 @@ void write_prometheus(const ZoneReport &report, TextSink &sink) noexcept {
                          "Time from admission to the end of a turn.",
                          report.duration);
     exposition.zone();
+    exposition.credentials();
 }
 
 }  // namespace keystile

@@ -32,11 +32,14 @@ struct Credential {
     ngx_str_t name;                 // in the configuration and in logs
     ngx_str_t header;               // "Authorization"
     std::span<const ngx_str_t> to;  // hosts it may go to; empty: any
-    const SecretLine *secret;       // null in a process that only signals
-    Sha256Digest fingerprint;       // see credential_states.hpp
-    CredentialState *state;         // shared; null until workers are to start
+    // Others that it may bring along: none of a client's goes up with it.
+    std::span<const std::string_view> more_headers;
+    const SecretLine *secret;  // null in a process that only signals
+    std::int64_t expires;      // seconds since the epoch; 0: not known
+    Sha256Digest fingerprint;  // see credential_states.hpp
+    CredentialState *state;    // shared; null until workers are to start
 
-    // The complete header line. Only an admitted request may have it.
+    // The complete header lines. Only an admitted request may have them.
     std::string_view line(const Permit &) const noexcept {
         return secret->line();
     }

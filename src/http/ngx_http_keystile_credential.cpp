@@ -7,6 +7,8 @@
 #include "core/ascii.hpp"
 #include "core/process_hardening.hpp"
 #include "core/secret_file.hpp"
+#include "core/time_left.hpp"
+#include "core/timestamp.hpp"
 #include "ngx_http_keystile_conf.hpp"
 
 namespace keystile {
@@ -43,6 +45,7 @@ struct Words {
     bool has_style = false;
     bool has_header = false;
     bool has_prefix = false;
+    bool codex_auth = false;
     bool relaxed = false;
     std::span<ngx_str_t> to;
 };
@@ -111,13 +114,32 @@ const char *take_option(Words &words, std::string_view word) noexcept {
         words.relaxed = value == "relaxed";
         return nullptr;
     }
-    if (word == "format=raw") {
+    if (word == "format=raw" || word == "format=codex-auth") {
+        words.codex_auth = value == "codex-auth";
         return nullptr;
     }
-    if (word.starts_with("format=")) {
-        return "only \"raw\" is supported in this version";
+    return word.starts_with("format=") ? "expected \"raw\" or \"codex-auth\""
+                                       : "unknown option";
+}
+
+// What is wrong with the options together.
+const char *contradiction(const Words &words) noexcept {
+    bool has_form = words.has_style || words.has_header || words.has_prefix;
+    if (words.codex_auth && has_form) {
+        return "\"format=codex-auth\" knows its headers: \"style=\", "
+               "\"header=\" and \"prefix=\" do not go with it";
     }
-    return "unknown option";
+    if (words.codex_auth && ngx::view(*words.file) == "-") {
+        return "\"format=codex-auth\" needs a file: what is in it expires, "
+               "and standard input is read only once";
+    }
+    if (words.has_style && words.has_header) {
+        return "give either \"style=\" or \"header=\"";
+    }
+    if (words.has_prefix && !words.has_header) {
+        return "\"prefix=\" goes with \"header=\"";
+    }
+    return nullptr;
 }
 
 // The options, and the hosts of to= packed at the front of `hosts`.
@@ -140,13 +162,8 @@ char *take_words(ngx_conf_t *cf, Words &words) noexcept {
     }
     words.to = hosts.first(count);
 
-    if (words.has_style && words.has_header) {
-        return fail(cf, args[0], "give either \"style=\" or \"header=\"");
-    }
-    if (words.has_prefix && !words.has_header) {
-        return fail(cf, args[0], "\"prefix=\" goes with \"header=\"");
-    }
-    return NGX_CONF_OK;
+    const char *why = contradiction(words);
+    return why == nullptr ? NGX_CONF_OK : fail(cf, args[0], why);
 }
 
 void log_error(ngx_conf_t *cf, const Words &words,
@@ -154,6 +171,12 @@ void log_error(ngx_conf_t *cf, const Words &words,
     auto rule = ngx::str(describe(error.rule));
     const char *what =
         error.component[0] != '\0' ? error.component : "standard input";
+    if (error.line != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "credential \"%V\": \"%s\" %V: line %d, column %d",
+                           words.name, what, &rule, error.line, error.column);
+        return;
+    }
     ngx_conf_log_error(NGX_LOG_EMERG, cf, error.error_number,
                        "credential \"%V\": \"%s\" %V", words.name, what,
                        &rule);
@@ -210,20 +233,56 @@ const SecretLine *read_stdin(ngx_conf_t *cf, const Words &words) noexcept {
     return &*from_stdin;
 }
 
-const SecretLine *read_file(ngx_conf_t *cf, const Words &words) noexcept {
+// An expired one is no error: the clocks of others may differ, and a reload
+// that is about something else must not fail. Health and logs go on about it.
+void log_expiry(ngx_conf_t *cf, const Words &words,
+                std::int64_t expires) noexcept {
+    TimestampText time{expires};
+    auto text = ngx::str(time.view());
+    auto left = time_left(expires, ngx_time());
+    if (left == TimeLeft::none) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "credential \"%V\": the access token in \"%V\" "
+                           "has expired at %V",
+                           words.name, words.file, &text);
+    } else if (left == TimeLeft::little) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "credential \"%V\": the access token in \"%V\" "
+                           "expires soon, at %V",
+                           words.name, words.file, &text);
+    }
+}
+
+Result<CodexAuth, SecretFileError> read_any(
+    const Words &words, const SecretFileOptions &options,
+    SecretFileWarnings &warnings) noexcept {
+    auto *path = reinterpret_cast<const char *>(words.file->data);
+    if (words.codex_auth) {
+        return read_codex_auth_file(path, options, warnings);
+    }
+    auto line = read_secret_file(path, words.format, options, warnings);
+    if (!line) {
+        return line.error();
+    }
+    return CodexAuth{std::move(*line), 0};
+}
+
+const SecretLine *read_file(ngx_conf_t *cf, const Words &words,
+                            std::int64_t &expires) noexcept {
     if (ngx_conf_full_name(cf->cycle, words.file, 1) != NGX_OK) {
         return nullptr;
     }
     SecretFileOptions options{.relaxed = words.relaxed, .owner = geteuid()};
     SecretFileWarnings warnings;
-    auto *path = reinterpret_cast<const char *>(words.file->data);
-    auto line = read_secret_file(path, words.format, options, warnings);
-    if (!line) {
-        log_error(cf, words, line.error());
+    auto read = read_any(words, options, warnings);
+    if (!read) {
+        log_error(cf, words, read.error());
         return nullptr;
     }
     log_warnings(cf, words, warnings);
-    return ngx::make_owned<SecretLine>(cf->pool, std::move(*line));
+    log_expiry(cf, words, read->expires);
+    expires = read->expires;
+    return ngx::make_owned<SecretLine>(cf->pool, std::move(read->lines));
 }
 
 }  // namespace
@@ -256,8 +315,10 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     bool reads = !stdin_wanted ||
                  (ngx_process != NGX_PROCESS_SIGNALLER && !ngx_test_config);
     const SecretLine *secret = nullptr;
+    std::int64_t expires = 0;
     if (reads) {
-        secret = stdin_wanted ? read_stdin(cf, words) : read_file(cf, words);
+        secret = stdin_wanted ? read_stdin(cf, words)
+                              : read_file(cf, words, expires);
         if (secret == nullptr) {
             return ngx::conf_error();
         }
@@ -275,6 +336,10 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     credential->header = ngx::str(words.format.name);
     credential->to = words.to;
     credential->secret = secret;
+    credential->expires = expires;
+    if (words.codex_auth) {
+        credential->more_headers = kCodexAuthHeaders;
+    }
     *slot = credential;
     return note_key_header(conf, words.format.name) ? NGX_CONF_OK
                                                     : ngx::conf_error();

@@ -76,6 +76,9 @@ ngx_int_t resolve_pool(ngx_conf_t *cf, const LocConf &conf,
         if (check_binding(cf, conf, *pool[i]) != NGX_OK) {
             return NGX_ERROR;
         }
+        if (!pool[i]->more_headers.empty()) {
+            route.head.more_headers = pool[i]->more_headers;
+        }
     }
     route.credentials = pool;
     return NGX_OK;

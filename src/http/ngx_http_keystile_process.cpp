@@ -7,6 +7,7 @@
 
 #include "core/process_hardening.hpp"
 #include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_expiry.hpp"
 #include "ngx_http_keystile_state.hpp"
 #include "ngx_http_keystile_zone.hpp"
 
@@ -125,6 +126,7 @@ constinit ngx_event_t tend_event{};
 
 void tend(ngx_event_t *ev) noexcept {
     auto &conf = *static_cast<MainConf *>(ev->data);
+    watch_expiries(conf, ev->log);
     tend_zones(conf, ev->log);
     for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
         begin_save(*zone);
@@ -134,9 +136,10 @@ void tend(ngx_event_t *ev) noexcept {
 
 void begin_tending(ngx_cycle_t *cycle) noexcept {
     auto *conf = conf_of(cycle);
-    if (conf == nullptr || conf->zones.nelts == 0) {
+    if (conf == nullptr || (conf->zones.nelts == 0 && !any_expires(*conf))) {
         return;
     }
+    watch_expiries(*conf, cycle->log);
     enter_zones(cycle, *conf);
     tend_event.handler = tend;
     tend_event.data = conf;

@@ -180,12 +180,12 @@ bool ReplyText::grow() noexcept {
     return true;
 }
 
-ngx_int_t ReplyText::send(ngx_http_request_t *r,
-                          std::string_view type) noexcept {
+ngx_int_t ReplyText::send(ngx_http_request_t *r, std::string_view type,
+                          ngx_uint_t status) noexcept {
     if (failed_ || last_ == nullptr) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.status = status;
     r->headers_out.content_length_n = size_;
     r->headers_out.content_type = ngx::str(type);
     r->headers_out.content_type_len = type.size();

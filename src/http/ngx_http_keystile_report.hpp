@@ -29,9 +29,10 @@ public:
 
     void put(std::string_view text) noexcept override;
 
-    // Sends it as the reply to r, with status 200. An error when out of
-    // memory. Requires a GET or HEAD request.
-    ngx_int_t send(ngx_http_request_t *r, std::string_view type) noexcept;
+    // Sends it as the reply to r. An error when out of memory. Requires a GET
+    // or HEAD request.
+    ngx_int_t send(ngx_http_request_t *r, std::string_view type,
+                   ngx_uint_t status = NGX_HTTP_OK) noexcept;
 
 private:
     bool grow() noexcept;

@@ -15,6 +15,7 @@ struct Head {
     Exchange &exchange;
     const Route &route;
     const Permit &permit;
+    RequestHeadPolicy policy;
     UpstreamTarget target;
     std::span<const ngx_str_t> set_values;  // of route.set_headers
 };
@@ -49,7 +50,7 @@ void put_client_headers(const Head &head, Put put) noexcept {
     ngx::for_each_header(head.r->headers_in.headers, [&](ngx_table_elt_t &h) {
         auto name = ngx::view(h.key);
         auto value = ngx::view(h.value);
-        if (!forwards_request_header(name, value, head.route.head) ||
+        if (!forwards_request_header(name, value, head.policy) ||
             named_by_connection(head, name)) {
             return true;
         }
@@ -234,11 +235,15 @@ ngx_buf_t *make_request_head(ngx_http_request_t *r, Exchange &exchange,
         .exchange = exchange,
         .route = route,
         .permit = permit,
+        .policy = route.head,
         .target = {.base = route.base,
                    .rule = &permit.rule(),
                    .target = permit.target()},
         .set_values = {},
     };
+    if (exchange.lends_own) {
+        head.policy.more_headers = {};  // they are the caller's, as it is
+    }
     if (evaluate(r, route, head.set_values) != NGX_OK) {
         return nullptr;
     }

@@ -58,6 +58,13 @@ bool holds_credential_variable(
     return false;
 }
 
+bool has_header_of(std::span<const std::string_view> names,
+                   std::string_view name) noexcept {
+    return std::any_of(names.begin(), names.end(), [name](auto one) {
+        return same_header_name(one, name);
+    });
+}
+
 }  // namespace
 
 ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
@@ -76,7 +83,8 @@ ngx_int_t resolve_set_headers(ngx_conf_t *cf, const LocConf &conf,
                 headers[i].value.value);
         }
         for (const auto *credential : route.credentials) {
-            if (same_header_name(names[i], ngx::view(credential->header))) {
+            if (same_header_name(names[i], ngx::view(credential->header)) ||
+                has_header_of(credential->more_headers, names[i])) {
                 return fail_location(
                     cf, conf,
                     "\"keystile_set_header\" would set the header of "

@@ -12,11 +12,10 @@
 namespace keystile {
 namespace {
 
-constexpr std::array<std::string_view, 2> kKeyHeaders{"authorization",
-                                                      "x-team-key"};
+constexpr std::array<std::string_view, 3> kKeyHeaders{
+    "authorization", "x-team-key", "x-provider-key"};
 constexpr std::array<std::string_view, 1> kOverridden{"x-set"};
-constexpr RequestHeadPolicy kPolicy{kKeyHeaders, "x-provider-key",
-                                    kOverridden};
+constexpr RequestHeadPolicy kPolicy{kKeyHeaders, kOverridden};
 
 std::string upper(std::string_view text) {
     std::string all{text};

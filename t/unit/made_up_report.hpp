@@ -77,6 +77,10 @@ struct MadeUpReport {
         {"team", "<ada>", odd_models, {}, {}, 1},
         {"", "", no_key_models, {}, {}, 0},
     }};
+    std::array<CredentialReport, 2> credentials{{
+        {"chatgpt", 1'802'217'600},  // 2027-02-10T00:00:00Z
+        {"a\"b", 1'801'267'200},     // 2027-01-30T00:00:00Z
+    }};
     ZoneReport report{};
 
     MadeUpReport() {
@@ -100,6 +104,7 @@ struct MadeUpReport {
         report.duration.buckets[8] = 60;  // to 2.56 s
         report.duration.milliseconds = 130'000;
         report.clients = clients;
+        report.credentials = credentials;
     }
     MadeUpReport(const MadeUpReport &) = delete;
     MadeUpReport &operator=(const MadeUpReport &) = delete;

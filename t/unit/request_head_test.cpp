@@ -8,11 +8,10 @@
 namespace keystile {
 namespace {
 
-constexpr std::array<std::string_view, 2> kKeyHeaders{"authorization",
-                                                      "x-team-key"};
+constexpr std::array<std::string_view, 3> kKeyHeaders{
+    "authorization", "x-team-key", "x-provider-key"};
 constexpr std::array<std::string_view, 1> kOverridden{"openai-beta"};
-constexpr RequestHeadPolicy kPolicy{kKeyHeaders, "x-provider-key",
-                                    kOverridden};
+constexpr RequestHeadPolicy kPolicy{kKeyHeaders, kOverridden};
 
 bool forwarded(std::string_view name, std::string_view value = "v") {
     return forwards_request_header(name, value, kPolicy);

@@ -19,7 +19,7 @@ TEST(StatusJson, OfAZoneWithoutClients) {
         R"({"zone":"main","version":"0.4.0","now":"2027-01-31T00:00:00Z",)"
         R"("counted_since":"2027-01-30T23:50:00Z","processes":0,)"
         R"("memory":{"size":0,"free":0,"full":0},)"
-        R"("state":{"saved_at":null,"failures":0},)"
+        R"("state":{"saved_at":null,"failures":0},"credentials":[],)"
         R"("totals":{"requests":0,"usage_missing":0,"input_tokens":0,)"
         R"("cached_input_tokens":0,"cache_written_input_tokens":0,)"
         R"("output_tokens":0,"reasoning_output_tokens":0,"cost_usd":0,)"
@@ -57,6 +57,16 @@ TEST(StatusJson, AClient) {
          }) {
         EXPECT_NE(text.find(part), std::string::npos) << part << '\n' << text;
     }
+}
+
+TEST(StatusJson, CredentialsThatExpire) {
+    MadeUpReport made_up;
+    EXPECT_NE(
+        written(write_status_json, made_up.report)
+            .find(R"("credentials":[)"
+                  R"({"name":"chatgpt","expires":"2027-02-10T00:00:00Z"},)"
+                  R"({"name":"a\"b","expires":"2027-01-30T00:00:00Z"}],)"),
+        std::string::npos);
 }
 
 TEST(StatusJson, BucketsAreCumulative) {

@@ -244,7 +244,19 @@ TEST(StatusPrometheus, IsInOrder) {
                 << "twice: " << line;
         }
     }
-    EXPECT_EQ(families.size(), 25U);
+    EXPECT_EQ(families.size(), 26U);
+}
+
+TEST(StatusPrometheus, CredentialsThatExpire) {
+    const std::string name = "keystile_credential_expiry_timestamp_seconds";
+    MadeUpReport made_up;
+    EXPECT_EQ(value_of(made_up.report, name + R"({credential="chatgpt"})"),
+              "1802217600");
+    EXPECT_EQ(value_of(made_up.report, name + R"({credential="a\"b"})"),
+              "1801267200");
+    made_up.report.credentials = {};
+    EXPECT_EQ(written(write_prometheus, made_up.report).find(name),
+              std::string::npos);
 }
 
 TEST(StatusPrometheus, NothingCountedYet) {
