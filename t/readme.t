@@ -220,9 +220,12 @@ sub metrics () {
     $metrics{$_} = 'gauge' for $gauges =~ /\{"(\w+)",/g;
     my $call = qr/\b(gauge|counter|histogram)\(\s*"(\w+)"/;
     $metrics{$2} = $1 while $METRICS =~ /$call/g;
-    my $family
-        = qr/(?:kName = "(\w+)";\s+)?family\((?:kName|"(\w+)"),\s+"(\w+)"/;
-    $metrics{$1 // $2} = $3 while $METRICS =~ /$family/g;
+    my ($word, %constant) = qr/"(\w+)"/;
+    while ($METRICS =~ /(k\w+)\ =\s+$word;
+        |family\((?:(k\w+)|$word),\s+$word/gx) {
+        $constant{$1} = $2 if defined $1;
+        $metrics{$4 // $constant{$3}} = $5 if defined $5;
+    }
     return \%metrics;
 }
 

@@ -4,6 +4,18 @@
 
 namespace keystile {
 
+std::string_view name_of(CredentialFault fault) noexcept {
+    switch (fault) {
+    case CredentialFault::rejected:
+        return "rejected";
+    case CredentialFault::forbidden:
+        return "forbidden";
+    case CredentialFault::rate_limited:
+        return "rate_limited";
+    }
+    return "unknown";
+}
+
 void CredentialState::refuse(CredentialFault why) noexcept {
     refusals[static_cast<std::size_t>(why)].fetch_add(
         1, std::memory_order_relaxed);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
 namespace keystile {
 
@@ -22,6 +23,9 @@ enum class CredentialFault : std::uint8_t {
     rate_limited,  // 429: not now
 };
 inline constexpr std::size_t kCredentialFaults = 3;
+
+// As metrics and reports write it: "rejected".
+std::string_view name_of(CredentialFault fault) noexcept;
 
 struct alignas(64) CredentialState {
     std::atomic<std::int64_t> refused_at{0};  // milliseconds; 0: never

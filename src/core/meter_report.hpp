@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "credential_state.hpp"
 #include "denial.hpp"
 #include "figures.hpp"
 #include "histogram.hpp"
@@ -46,10 +47,13 @@ struct ClientReport {
     }
 };
 
-// One that expires.
 struct CredentialReport {
     std::string_view name;
-    std::int64_t expires;  // seconds since the epoch
+    std::int64_t expires;   // seconds since the epoch; 0: not known, or never
+    std::int64_t back_at;   // it cools down until then; 0: it does not
+    CredentialFault fault;  // why it does
+    std::uint64_t sent;     // tries
+    std::array<std::uint64_t, kCredentialFaults> refusals;
 };
 
 struct ZoneReport {

@@ -147,21 +147,39 @@ void write_zone(const ZoneReport &report, JsonWriter &json) noexcept {
     json.end_object();
 }
 
-}  // namespace
+void write_credential(const CredentialReport &credential,
+                      JsonWriter &json) noexcept {
+    json.begin_object();
+    json.member("name", credential.name);
+    json.name("expires");
+    json.timestamp(credential.expires);
+    json.member_or_null("cools_down", credential.back_at == 0
+                                          ? std::string_view{}
+                                          : name_of(credential.fault));
+    json.name("back_at");
+    json.timestamp(credential.back_at);
+    json.member("requests", credential.sent);
+    json.name("refusals");
+    json.begin_object();
+    for (std::size_t i = 0; i < kCredentialFaults; i++) {
+        json.member(name_of(static_cast<CredentialFault>(i)),
+                    credential.refusals[i]);
+    }
+    json.end_object();
+    json.end_object();
+}
 
 void write_credentials(std::span<const CredentialReport> credentials,
                        JsonWriter &json) noexcept {
     json.name("credentials");
     json.begin_array();
     for (const auto &credential : credentials) {
-        json.begin_object();
-        json.member("name", credential.name);
-        json.name("expires");
-        json.timestamp(credential.expires);
-        json.end_object();
+        write_credential(credential, json);
     }
     json.end_array();
 }
+
+}  // namespace
 
 void write_status_json(const ZoneReport &report, TextSink &sink) noexcept {
     auto totals = report.left_out;

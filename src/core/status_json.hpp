@@ -3,7 +3,8 @@
 // {"zone","version","now","counted_since","processes",
 //  "memory":{"size","free","full"},
 //  "state":{"saved_at","failures"},
-//  "credentials":[{"name","expires"}],  those that expire
+//  "credentials":[{"name","expires","cools_down","back_at","requests",
+//    "refusals":{"rejected","forbidden","rate_limited"}}],
 //  "totals":FIGURES,
 //  "time_to_first_token":{"count","sum_seconds","buckets":[{"le","count"}]},
 //  "duration":{the same},
@@ -26,7 +27,6 @@
 
 #pragma once
 
-#include "json_writer.hpp"
 #include "meter_report.hpp"
 #include "text_sink.hpp"
 
@@ -34,9 +34,5 @@ namespace keystile {
 
 // "<" does not occur in what is written.
 void write_status_json(const ZoneReport &report, TextSink &sink) noexcept;
-
-// The member "credentials" alone.
-void write_credentials(std::span<const CredentialReport> credentials,
-                       JsonWriter &json) noexcept;
 
 }  // namespace keystile

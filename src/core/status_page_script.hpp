@@ -302,10 +302,20 @@ function zoneFacts() {
         fact("since", "Counting since", when(status.counted_since)),
         fact("processes", "Worker processes", number(status.processes)),
         fact("version", "Version of keystile", status.version),
-        ...status.credentials.map(({name, expires}) => fact("credential",
-            `Token of ${name}`, (expires > status.now ? "expires "
-                : "has expired ") + when(expires))),
+        ...status.credentials.map(credentialFact),
     ];
+}
+
+function credentialFact({name, cools_down, back_at, expires, ...c}) {
+    const refused = sum(c.refusals);
+    const more = [
+        refused && `refused ${times(refused)}`,
+        expires && (expires > status.now ? "expires " : "has expired ")
+            + when(expires),
+    ].filter(Boolean).join(", ");
+    return fact("credential", `Credential ${name}`, cools_down
+        ? `${cools_down.replace("_", " ")}, back ${when(back_at)}`
+        : `sent ${times(c.requests)}`, more);
 }
 
 function show() {

@@ -1,5 +1,8 @@
 #include "status_prometheus.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "denial_name.hpp"
 #include "escaped_text.hpp"
 #include "limit_text.hpp"
@@ -123,6 +126,7 @@ public:
     void open() noexcept;
     void limits() noexcept;
     void credentials() noexcept;
+    void expiries() noexcept;
 
     template <const auto &Borders>
     void histogram(std::string_view name, std::string_view help,
@@ -148,6 +152,9 @@ private:
         of_client.label("set", client.set).label("client", client.id);
         return of_client;
     }
+
+    Sample sample(std::string_view name,
+                  const CredentialReport &credential) const noexcept;
 
     void limit(const LimitGauge &gauge, const ClientReport &client,
                const LimitReport &report) noexcept;
@@ -278,15 +285,55 @@ void Exposition::limit(const LimitGauge &gauge, const ClientReport &client,
         .value(gauge.value_of(report), is_usd ? kPicodollarDecimals : 0);
 }
 
+Sample Exposition::sample(std::string_view name,
+                          const CredentialReport &credential) const noexcept {
+    Sample sample{sink_, name};
+    sample.label("credential", credential.name);
+    return sample;
+}
+
 void Exposition::credentials() noexcept {
-    if (report_.credentials.empty()) {
+    const auto &all = report_.credentials;
+    if (all.empty()) {
         return;
     }
-    family("keystile_credential_expiry_timestamp_seconds", "gauge",
-           "When the token of a credential expires.");
+    constexpr std::string_view kSent = "keystile_credential_requests_total";
+    family(kSent, "counter", "Requests that were sent with a credential.");
+    for (const auto &credential : all) {
+        sample(kSent, credential).value(credential.sent);
+    }
+    constexpr std::string_view kRefused = "keystile_credential_refusals_total";
+    family(kRefused, "counter", "Times that the provider refused it.");
+    for (const auto &credential : all) {
+        for (std::size_t i = 0; i < kCredentialFaults; i++) {
+            sample(kRefused, credential)
+                .label("reason", name_of(static_cast<CredentialFault>(i)))
+                .value(credential.refusals[i]);
+        }
+    }
+    constexpr std::string_view kCooling =
+        "keystile_credential_cooldown_seconds";
+    family(kCooling, "gauge", "For how long it is not sent; 0: it is.");
+    for (const auto &credential : all) {
+        auto back_at = std::max(credential.back_at, report_.now);
+        sample(kCooling, credential)
+            .value(static_cast<std::uint64_t>(back_at - report_.now));
+    }
+    expiries();
+}
+
+void Exposition::expiries() noexcept {
+    constexpr std::string_view kName =
+        "keystile_credential_expiry_timestamp_seconds";
+    bool first = true;
     for (const auto &credential : report_.credentials) {
-        Sample{sink_, "keystile_credential_expiry_timestamp_seconds"}
-            .label("credential", credential.name)
+        if (credential.expires == 0) {
+            continue;
+        }
+        if (std::exchange(first, false)) {
+            family(kName, "gauge", "When the token of a credential expires.");
+        }
+        sample(kName, credential)
             .value(static_cast<std::uint64_t>(credential.expires));
     }
 }

@@ -44,34 +44,6 @@ bool any_expires(const MainConf &conf) noexcept {
     return false;
 }
 
-bool any_expired(const MainConf &conf) noexcept {
-    for (const auto *credential :
-         ngx::elements<Credential *>(&conf.credentials)) {
-        if (time_left(credential->expires, ngx_time()) == TimeLeft::none) {
-            return true;
-        }
-    }
-    return false;
-}
-
-std::span<const CredentialReport> report_expiries(
-    ngx_pool_t *pool, const MainConf &conf) noexcept {
-    if (!any_expires(conf)) {
-        return {};
-    }
-    auto reports =
-        ngx::make_array<CredentialReport>(pool, conf.credentials.nelts);
-    std::size_t size = 0;
-    for (const auto *credential :
-         ngx::elements<Credential *>(&conf.credentials)) {
-        if (size < reports.size() && credential->expires != 0) {
-            reports[size++] = {ngx::view(credential->name),
-                               credential->expires};
-        }
-    }
-    return reports.first(size);
-}
-
 // What was little at the start has been said when the configuration was read;
 // what was nothing is worth saying again, at a level that is heard.
 void watch_expiries(const MainConf &conf, ngx_log_t *log) noexcept {

@@ -107,7 +107,38 @@ void sum_up(std::span<const Entry> entries, ZoneReport &report) noexcept {
     }
 }
 
+CredentialReport report_credential(const Credential &credential) noexcept {
+    const auto &state = *credential.state;
+    CredentialReport report{
+        .name = ngx::view(credential.name),
+        .expires = credential.expires,
+        .back_at = state.is_cooling(ngx_time())
+                       ? state.back_at.load(std::memory_order_relaxed)
+                       : 0,
+        .fault = state.fault.load(std::memory_order_relaxed),
+        .sent = state.sent.load(std::memory_order_relaxed),
+        .refusals = {},
+    };
+    for (std::size_t i = 0; i < kCredentialFaults; i++) {
+        report.refusals[i] = state.refusals[i].load(std::memory_order_relaxed);
+    }
+    return report;
+}
+
 }  // namespace
+
+std::span<const CredentialReport> report_credentials(
+    ngx_pool_t *pool, const MainConf &conf) noexcept {
+    auto all = ngx::elements<Credential *>(&conf.credentials);
+    if (all.empty()) {
+        return {};
+    }
+    auto reports = ngx::make_array<CredentialReport>(pool, all.size());
+    for (std::size_t i = 0; i < reports.size(); i++) {
+        reports[i] = report_credential(*all[i]);
+    }
+    return reports;
+}
 
 bool report_client(ngx_pool_t *pool, Zone &zone, const ClientRecord &record,
                    ClientReport &report) noexcept {

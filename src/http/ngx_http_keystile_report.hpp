@@ -20,6 +20,10 @@ inline constexpr std::size_t kMostReported = 1000;
 bool report_client(ngx_pool_t *pool, Zone &zone, const ClientRecord &record,
                    ClientReport &report) noexcept;
 
+// All credentials, in the order of the configuration; none when out of memory.
+std::span<const CredentialReport> report_credentials(
+    ngx_pool_t *pool, const MainConf &conf) noexcept;
+
 bool report_zone(ngx_pool_t *pool, Zone &zone, ZoneReport &report) noexcept;
 
 // The body of a reply, as a chain of buffers in a pool.

@@ -3,7 +3,6 @@
 #include "core/status_json.hpp"
 #include "core/status_page.hpp"
 #include "core/status_prometheus.hpp"
-#include "ngx_http_keystile_expiry.hpp"
 #include "ngx_http_keystile_report.hpp"
 
 namespace keystile {
@@ -63,7 +62,7 @@ ngx_int_t handle_status(ngx_http_request_t *r) noexcept {
 
     ZoneReport report{};
     ReplyText text{r->pool};
-    report.credentials = report_expiries(r->pool, *main_conf(r));
+    report.credentials = report_credentials(r->pool, *main_conf(r));
     if (!report_zone(r->pool, *conf.shown, report) ||
         give(r, "Cache-Control", "cache-control", "no-store") != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -77,9 +77,20 @@ struct MadeUpReport {
         {"team", "<ada>", odd_models, {}, {}, 1},
         {"", "", no_key_models, {}, {}, 0},
     }};
-    std::array<CredentialReport, 2> credentials{{
-        {"chatgpt", 1'802'217'600},  // 2027-02-10T00:00:00Z
-        {"a\"b", 1'801'267'200},     // 2027-01-30T00:00:00Z
+    std::array<CredentialReport, 3> credentials{{
+        {"chatgpt",
+         1'802'217'600,  // 2027-02-10T00:00:00Z
+         0,
+         CredentialFault::rejected,
+         70,
+         {2, 0, 5}},
+        {"a\"b",
+         1'801'267'200,  // 2027-01-30T00:00:00Z
+         1'801'353'690,  // in 90 s
+         CredentialFault::rate_limited,
+         7,
+         {0, 1, 3}},
+        {"openai", 0, 0, CredentialFault::rejected, 0, {}},
     }};
     ZoneReport report{};
 

@@ -59,14 +59,22 @@ TEST(StatusJson, AClient) {
     }
 }
 
-TEST(StatusJson, CredentialsThatExpire) {
+TEST(StatusJson, Credentials) {
     MadeUpReport made_up;
+    auto text = written(write_status_json, made_up.report);
     EXPECT_NE(
-        written(write_status_json, made_up.report)
-            .find(R"("credentials":[)"
-                  R"({"name":"chatgpt","expires":"2027-02-10T00:00:00Z"},)"
-                  R"({"name":"a\"b","expires":"2027-01-30T00:00:00Z"}],)"),
-        std::string::npos);
+        text.find(
+            R"("credentials":[{"name":"chatgpt",)"
+            R"("expires":"2027-02-10T00:00:00Z","cools_down":null,)"
+            R"("back_at":null,"requests":70,)"
+            R"("refusals":{"rejected":2,"forbidden":0,"rate_limited":5}},)"
+            R"({"name":"a\"b","expires":"2027-01-30T00:00:00Z",)"
+            R"("cools_down":"rate_limited","back_at":"2027-01-31T00:01:30Z",)"
+            R"("requests":7,)"
+            R"("refusals":{"rejected":0,"forbidden":1,"rate_limited":3}},)"
+            R"({"name":"openai","expires":null,)"),
+        std::string::npos)
+        << text;
 }
 
 TEST(StatusJson, BucketsAreCumulative) {

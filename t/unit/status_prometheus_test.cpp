@@ -244,7 +244,7 @@ TEST(StatusPrometheus, IsInOrder) {
                 << "twice: " << line;
         }
     }
-    EXPECT_EQ(families.size(), 26U);
+    EXPECT_EQ(families.size(), 29U);
 }
 
 TEST(StatusPrometheus, CredentialsThatExpire) {
@@ -254,9 +254,29 @@ TEST(StatusPrometheus, CredentialsThatExpire) {
               "1802217600");
     EXPECT_EQ(value_of(made_up.report, name + R"({credential="a\"b"})"),
               "1801267200");
+    EXPECT_EQ(value_of(made_up.report, name + R"({credential="openai"})"), "");
     made_up.report.credentials = {};
-    EXPECT_EQ(written(write_prometheus, made_up.report).find(name),
-              std::string::npos);
+    EXPECT_EQ(
+        written(write_prometheus, made_up.report).find("keystile_credential_"),
+        std::string::npos);
+}
+
+TEST(StatusPrometheus, CredentialsAndTheirRefusals) {
+    MadeUpReport made_up;
+    const std::string prefix = "keystile_credential_";
+    const std::vector<std::pair<std::string, std::string>> samples = {
+        {"requests_total{credential=\"chatgpt\"}", "70"},
+        {"requests_total{credential=\"openai\"}", "0"},
+        {"refusals_total{credential=\"chatgpt\",reason=\"rejected\"}", "2"},
+        {"refusals_total{credential=\"chatgpt\",reason=\"rate_limited\"}",
+         "5"},
+        {"refusals_total{credential=\"a\\\"b\",reason=\"forbidden\"}", "1"},
+        {"cooldown_seconds{credential=\"chatgpt\"}", "0"},
+        {"cooldown_seconds{credential=\"a\\\"b\"}", "90"},
+    };
+    for (const auto &[sample, value] : samples) {
+        EXPECT_EQ(value_of(made_up.report, prefix + sample), value) << sample;
+    }
 }
 
 TEST(StatusPrometheus, NothingCountedYet) {
