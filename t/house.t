@@ -30,7 +30,7 @@ my %allowed = (
 
 # The only places in core that may know these libraries.
 my %library_of = (
-    '<jansson.h>' => qr{\A(?:client_file|json_\w+)\.[ch]pp\z},
+    '<jansson.h>' => qr{\A(?:client_file|json_\w+|reply_join\w*)\.[ch]pp\z},
     '<openssl/'   => qr{\A(?:running_)?digest\.cpp\z},
     '<zlib.h>'    => qr{\Abody_decoder\.cpp\z},
     '<zstd.h>'    => qr{\Abody_decoder\.cpp\z},

@@ -30,6 +30,9 @@ public:
     explicit operator bool() const noexcept { return fd_ >= 0; }
     [[nodiscard]] int get() const noexcept { return fd_; }
 
+    // Gives the ownership away.
+    [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+
 private:
     int fd_;
 };

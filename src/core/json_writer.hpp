@@ -39,6 +39,9 @@ public:
 
     void null() noexcept;
 
+    // A value that the caller puts into the sink itself, next.
+    void raw() noexcept { separate(); }
+
     // A member, name and value.
     void member(std::string_view its_name, std::string_view value) noexcept {
         name(its_name);

@@ -20,8 +20,14 @@ std::optional<TurnRequest> SocketUsage::next_message(
         switch (part->kind) {
         case FramePart::Kind::text:
             request_.take(part->text);
+            if (texts_ != nullptr) {
+                texts_->client_text(part->text);
+            }
             break;
         case FramePart::Kind::end_of_text:
+            if (texts_ != nullptr) {
+                texts_->client_end();
+            }
             return request_.end_text();
         case FramePart::Kind::end_of_binary:
             return TurnRequest{.naming = TurnRequest::Naming::unreadable,
@@ -40,9 +46,8 @@ std::optional<Usage> SocketUsage::from_provider(
     skip_unwanted(piece);
     while (auto part = provider_.next(piece, room)) {
         if (part->kind == FramePart::Kind::text) {
-            scan_.take(part->text);
-        } else if (part->kind == FramePart::Kind::end_of_text &&
-                   scan_.end_text()) {
+            take_text(part->text);
+        } else if (part->kind == FramePart::Kind::end_of_text && end_text()) {
             if (auto usage = answer()) {
                 return usage;
             }
@@ -52,6 +57,20 @@ std::optional<Usage> SocketUsage::from_provider(
     return std::nullopt;
 }
 
+void SocketUsage::take_text(std::string_view text) noexcept {
+    scan_.take(text);
+    if (texts_ != nullptr) {
+        texts_->provider_text(text);
+    }
+}
+
+bool SocketUsage::end_text() noexcept {
+    if (texts_ != nullptr) {
+        texts_->provider_end();
+    }
+    return scan_.end_text();
+}
+
 // Most messages come whole, and their type says that there is nothing in
 // them.
 void SocketUsage::skip_unwanted(std::string_view &piece) const noexcept {
@@ -59,6 +78,10 @@ void SocketUsage::skip_unwanted(std::string_view &piece) const noexcept {
         auto text = provider_.whole_text(piece);
         if (text.empty() || !UsageScan::is_unwanted(text)) {
             return;
+        }
+        if (texts_ != nullptr) {
+            texts_->provider_text(text);
+            texts_->provider_end();
         }
         auto end = text.data() + text.size() - piece.data();
         piece.remove_prefix(static_cast<std::size_t>(end));
@@ -72,6 +95,9 @@ Usage SocketUsage::unfinished() const noexcept {
 }
 
 void SocketUsage::ask(const TurnRequest &request) noexcept {
+    if (texts_ != nullptr) {
+        texts_->asked(request);
+    }
     if (request.prewarm && waiting_ < 64) {
         prewarms_ |= std::uint64_t{1} << waiting_;
     }

@@ -19,8 +19,27 @@
 
 namespace keystile {
 
+// Whoever wants the messages themselves; in the order in which they pass.
+class SocketTexts {
+public:
+    virtual void client_text(std::string_view text) noexcept = 0;
+    virtual void client_end() noexcept = 0;
+
+    // The message that has ended last goes up, and asks for a turn.
+    virtual void asked(const TurnRequest &request) noexcept = 0;
+
+    virtual void provider_text(std::string_view text) noexcept = 0;
+    virtual void provider_end() noexcept = 0;
+
+protected:
+    ~SocketTexts() = default;
+};
+
 class SocketUsage {
 public:
+    // Shows the text of all messages from here on. `texts` outlives this.
+    void show(SocketTexts *texts) noexcept { texts_ = texts; }
+
     // Bytes from the client. Removes from `piece` what was read, and returns
     // the first response.create that ended in it; none when all was read.
     std::optional<TurnRequest> from_client(std::string_view &piece) noexcept;
@@ -56,8 +75,11 @@ private:
     static constexpr std::size_t kRoom = 1024;
 
     std::optional<Usage> answer() noexcept;
+    void take_text(std::string_view text) noexcept;
+    bool end_text() noexcept;
     void skip_unwanted(std::string_view &piece) const noexcept;
 
+    SocketTexts *texts_ = nullptr;
     WebSocketFrames client_;
     WebSocketFrames provider_;
     TurnRequestReader request_;

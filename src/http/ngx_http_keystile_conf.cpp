@@ -3,6 +3,7 @@
 #include "ngx_http_keystile_credential_states.hpp"
 #include "ngx_http_keystile_health.hpp"
 #include "ngx_http_keystile_pass.hpp"
+#include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_status.hpp"
 #include "ngx_http_keystile_traces.hpp"
 #include "ngx_http_keystile_usage.hpp"
@@ -90,6 +91,7 @@ void merge_policy(LocConf &conf, const LocConf &prev) noexcept {
                              &kDefaultNextCredential);
     ngx_conf_merge_ptr_value(conf.set_headers, prev.set_headers, nullptr);
     ngx_conf_merge_ptr_value(conf.meter, prev.meter, nullptr);
+    ngx_conf_merge_ptr_value(conf.record, prev.record, nullptr);
     ngx_conf_merge_uint_value(conf.foreign_keys, prev.foreign_keys, 0);
     ngx_conf_merge_uint_value(conf.error_format, prev.error_format, 0);
 }
@@ -191,6 +193,8 @@ void *create_main_conf(ngx_conf_t *cf) noexcept {
         ngx_array_init(&conf->client_sets, cf->pool, 4, sizeof(ClientSet *)) !=
             NGX_OK ||
         ngx_array_init(&conf->zones, cf->pool, 4, sizeof(Zone *)) != NGX_OK ||
+        ngx_array_init(&conf->record_files, cf->pool, 4,
+                       sizeof(RecordFile *)) != NGX_OK ||
         ngx_array_init(&conf->tls, cf->pool, 4, sizeof(LocConf *)) != NGX_OK ||
         ngx_array_init(&conf->placeholders, cf->pool, 4,
                        sizeof(std::string_view)) != NGX_OK ||
@@ -284,6 +288,7 @@ void *create_loc_conf(ngx_conf_t *cf) noexcept {
 
     conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
     conf->meter = ngx::unset_ptr<Zone>();
+    conf->record = ngx::unset_ptr<RecordConf>();
     conf->rules = ngx::unset_ptr<ngx_array_t>();
     conf->admit = ngx::unset_ptr<ngx_array_t>();
     conf->key_headers = ngx::unset_ptr<ngx_array_t>();

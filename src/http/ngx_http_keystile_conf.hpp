@@ -19,6 +19,7 @@ extern ngx_module_t ngx_http_keystile_module;
 
 namespace keystile {
 
+struct RecordConf;
 struct Zone;
 
 // keystile_key_headers, where it is not given.
@@ -50,6 +51,7 @@ struct MainConf {
     ngx_array_t credentials;   // Credential *
     ngx_array_t client_sets;   // ClientSet *
     ngx_array_t zones;         // Zone *
+    ngx_array_t record_files;  // RecordFile *
     const PriceTable *prices;  // null: no keystile_prices
     ngx_array_t tls;           // LocConf *, each with a TLS context of its own
     // Values of any "keystile_admit placeholder": none of them is anyone's own
@@ -132,7 +134,8 @@ struct LocConf {
     ngx_http_upstream_resolved_t *resolved;  // null: known at start
     Handler handler;
 
-    Zone *meter;  // of keystile_meter; null: off
+    RecordConf *record;  // null: off
+    Zone *meter;         // of keystile_meter; null: off
     Zone *shown;  // of keystile_usage, keystile_status
     StatusFormat status_format;
 

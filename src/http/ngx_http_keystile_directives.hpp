@@ -14,6 +14,7 @@ char *set_prices(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_next_credential(ngx_conf_t *cf, ngx_command_t *cmd,
                           void *conf) noexcept;
 char *set_meter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
+char *set_record(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;
 char *set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) noexcept;

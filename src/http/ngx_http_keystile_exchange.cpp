@@ -3,6 +3,7 @@
 #include "core/limit_text.hpp"
 #include "ngx_http_keystile_meter.hpp"
 #include "ngx_http_keystile_process.hpp"
+#include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_traces.hpp"
 #include "ngx_http_keystile_tunnel.hpp"
 
@@ -183,6 +184,9 @@ void Exchange::settle() noexcept {
     if (tunnel != nullptr) {
         tunnel->close();
     }
+    if (recorder != nullptr) {
+        recorder->end(NGX_ERROR);
+    }
     if (!std::exchange(settled_, true)) {
         settle_meter();
     }
@@ -263,7 +267,7 @@ std::string_view Exchange::request_id() noexcept {
 bool Exchange::reads_reply() const noexcept {
     const auto &permit = **decision_;
     const auto *client = permit.identity().client;
-    return meter != nullptr || (permit.websocket() && client != nullptr &&
+    return meter != nullptr || recorder != nullptr || (permit.websocket() && client != nullptr &&
                                 !client->models.empty());
 }
 

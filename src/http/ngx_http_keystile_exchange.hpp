@@ -17,6 +17,7 @@ namespace keystile {
 
 class Meter;
 struct Outcome;
+class Recorder;
 class Tunnel;
 
 // What it holds of the request's head are views. nginx reuses that memory once
@@ -103,6 +104,7 @@ public:
     // What it costs; null where nobody counts.
     Meter *meter = nullptr;
     Tunnel *tunnel = nullptr;     // a WebSocket that is read; else null
+    Recorder *recorder = nullptr;  // null where nothing is recorded
     bool may_be_charged = false;  // there was no reply, but not by a failure
 
     Upload upload;

@@ -4,6 +4,7 @@
 #include "core/key_header.hpp"
 #include "core/model_pattern.hpp"
 #include "core/request_model.hpp"
+#include "ngx_http_keystile_body_pieces.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_meter.hpp"
 
@@ -46,40 +47,6 @@ bool find_room(ngx_http_request_t *r, Exchange &exchange) noexcept {
         exchange.refuse(*used_up);
     }
     return !used_up;
-}
-
-// The bytes of a body that nginx has read, in memory or in a file, piece by
-// piece until visit(piece) returns false. False when that failed.
-template <typename Visit>
-bool for_each_piece(ngx_http_request_t *r, Visit visit) noexcept {
-    if (r->request_body == nullptr) {
-        return true;
-    }
-    for (auto *cl = r->request_body->bufs; cl != nullptr; cl = cl->next) {
-        auto *b = cl->buf;
-        if (!b->in_file) {
-            auto size = static_cast<std::size_t>(b->last - b->pos);
-            if (!visit(ngx::view({size, b->pos}))) {
-                return true;
-            }
-            continue;
-        }
-        std::array<u_char, 16384> piece;
-        for (off_t at = b->file_pos; at < b->file_last;) {
-            auto size = static_cast<std::size_t>(
-                ngx_min(b->file_last - at, static_cast<off_t>(piece.size())));
-            ssize_t n = ngx_read_file(b->file, piece.data(), size, at);
-            if (n <= 0) {
-                return false;
-            }
-            if (!visit(
-                    ngx::view({static_cast<std::size_t>(n), piece.data()}))) {
-                return true;
-            }
-            at += n;
-        }
-    }
-    return true;
 }
 
 // A body that unpacks to more than that is not read on: a few hundred bytes,

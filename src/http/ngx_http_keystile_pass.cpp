@@ -4,6 +4,7 @@
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_limits.hpp"
 #include "ngx_http_keystile_peer.hpp"
+#include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_reply_body.hpp"
 #include "ngx_http_keystile_request.hpp"
 #include "ngx_http_keystile_response.hpp"
@@ -116,6 +117,7 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
         return NGX_HTTP_BAD_GATEWAY;
     }
     exchange->start_try();
+    Recorder::begin(r, *exchange);
     if (set_up_upstream(r, *decision) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

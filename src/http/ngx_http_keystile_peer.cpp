@@ -5,6 +5,7 @@
 
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
@@ -82,6 +83,9 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
 
     ngx_int_t rc = check_peer(r, c);
     if (rc == NGX_OK) {
+        if (exchange.recorder != nullptr) {
+            exchange.recorder->upload(in);
+        }
         rc = write_upload(r, exchange.upload, in);
         wipe_tls_buffer(c);
         if (!forget_tls_buffer_at_close(c)) {

@@ -8,6 +8,7 @@
 #include "core/process_hardening.hpp"
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_expiry.hpp"
+#include "ngx_http_keystile_record_writer.hpp"
 #include "ngx_http_keystile_state.hpp"
 #include "ngx_http_keystile_zone.hpp"
 
@@ -163,6 +164,9 @@ ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
     }
     name_memory(cycle);
     harden_master(cycle);
+    if (give_record_files(cycle, *conf_of(cycle)) != NGX_OK) {
+        return NGX_ERROR;
+    }
     return set_fork_hook(cycle);
 }
 
@@ -186,6 +190,9 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
         harden_worker(cycle);
     }
     begin_tending(cycle);
+    if (auto *conf = conf_of(cycle)) {
+        start_record_writer(cycle, *conf);
+    }
     if (!locked) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                       "keystile: a credential could not be locked in the "
@@ -196,6 +203,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
 }
 
 void exit_process(ngx_cycle_t *cycle) noexcept {
+    stop_record_writer(cycle);
     if (auto *conf = conf_of(cycle)) {
         leave_zones(*conf);
     }

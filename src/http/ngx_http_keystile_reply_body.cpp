@@ -2,6 +2,7 @@
 
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_meter.hpp"
+#include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_refusal.hpp"
 #include "ngx_http_keystile_traces.hpp"
 
@@ -53,6 +54,9 @@ ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
     append_out(u, cl);
     if (exchange.meter != nullptr) {
         meter_reply(*exchange.meter, ngx::view({size, pos}));
+    }
+    if (exchange.recorder != nullptr) {
+        exchange.recorder->reply(ngx::view({size, pos}));
     }
     return NGX_OK;
 }

@@ -4,6 +4,7 @@
 #include "core/request_head.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_meter.hpp"
+#include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_refusal.hpp"
 #include "ngx_http_keystile_reply_body.hpp"
 #include "ngx_http_keystile_tunnel.hpp"
@@ -188,6 +189,9 @@ ngx_int_t read_usage(ngx_http_request_t *r, Exchange &exchange) noexcept {
 }
 
 void note_end(Exchange &exchange, ngx_int_t rc) noexcept {
+    if (exchange.recorder != nullptr) {
+        exchange.recorder->end(rc);
+    }
     if (exchange.tunnel != nullptr) {
         exchange.tunnel->close();
     }

@@ -2,6 +2,7 @@
 
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_limits.hpp"
+#include "ngx_http_keystile_record.hpp"
 
 namespace keystile {
 
@@ -23,6 +24,11 @@ ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {
                                      permit.identity().client, exchange.meter);
     if (tunnel == nullptr) {
         return NGX_ERROR;
+    }
+
+    if (exchange.recorder != nullptr) {
+        exchange.recorder->open_socket();
+        tunnel->usage_.show(exchange.recorder);
     }
 
     // Bytes that the client sent with its handshake go through recv, too.
@@ -151,7 +157,9 @@ ssize_t Tunnel::follow_client(u_char *buf, std::size_t size) noexcept {
         return n;
     }
     auto piece = ngx::view({static_cast<std::size_t>(n), buf});
-    meter_->sent(piece.size());
+    if (meter_ != nullptr) {
+        meter_->sent(piece.size());
+    }
     while (auto request = usage_.from_client(piece)) {
         if (!begin_turn(*request)) {
             return cut("too many turns at one time");

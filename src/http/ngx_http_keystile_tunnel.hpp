@@ -69,6 +69,8 @@ private:
     bool begin_turn(const TurnRequest &request) noexcept;
     void end_pending(const TurnRequest &request) noexcept;
     void end_turn(const Usage &usage) noexcept;
+    void settle_turn(const Usage &usage) noexcept;
+    Picodollars cost() const noexcept;
     void charge_unasked(const Usage &usage) noexcept;
     Waiting *make_waiting() noexcept;
 

@@ -6,6 +6,7 @@
 #include "core/error_body.hpp"
 #include "core/limit_text.hpp"
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_record.hpp"
 
 namespace keystile {
 namespace {
@@ -79,6 +80,19 @@ void Tunnel::end_pending(const TurnRequest &request) noexcept {
 }
 
 void Tunnel::end_turn(const Usage &usage) noexcept {
+    auto cost_before = cost();
+    settle_turn(usage);
+    if (exchange_.recorder != nullptr && !usage.late) {
+        exchange_.recorder->end_turn(usage, cost() - cost_before);
+    }
+}
+
+// Of all turns so far.
+Picodollars Tunnel::cost() const noexcept {
+    return meter_ == nullptr ? 0 : meter_->sum().totals[Figure::cost];
+}
+
+void Tunnel::settle_turn(const Usage &usage) noexcept {
     auto *waiting = usage.late ? nullptr : first_;
     if (waiting == nullptr) {
         charge_unasked(usage);

@@ -1,0 +1,302 @@
+#include "ngx_http_keystile_record_writer.hpp"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+
+#include "core/record_line.hpp"
+#include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_record.hpp"
+
+namespace keystile {
+namespace {
+
+constexpr std::size_t kMostHeld = 64 * 1024 * 1024;  // as README says
+constexpr std::size_t kMostQueued = 1024;            // the same
+constexpr std::size_t kKeptLine = 256 * 1024;
+constexpr time_t kLongestDrain = 3;  // seconds
+constexpr ngx_msec_t kReportEvery = 1000;
+
+constinit RecordBudget budget{kMostHeld};
+
+// Jobs, the newest first: the main thread puts them here one by one, and the
+// writer takes all at once.
+constinit std::atomic<RecordJob *> newest{nullptr};
+constinit std::atomic<std::size_t> queued{0};
+constinit std::atomic<bool> stopping{false};
+constinit sem_t wakeup{};
+
+constinit pthread_t thread{};
+constinit bool is_running = false;
+constinit RecordSink *sinks = nullptr;
+constinit ngx_event_t report_event{};
+
+void count(RecordSink &sink, RecordLoss loss, int error) noexcept {
+    if (loss == RecordLoss::none) {
+        sink.written.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    sink.error.store(error, std::memory_order_relaxed);
+    sink.lost[static_cast<std::size_t>(loss)].fetch_add(
+        1, std::memory_order_relaxed);
+}
+
+// ---- the thread ----
+// It calls no function of nginx's, and looks at nothing of a cycle.
+
+void reopen(RecordSink &sink) noexcept {
+    sink.reopen_error.store(sink.file.open(sink.path),
+                            std::memory_order_relaxed);
+}
+
+void write(RecordJob &job, HeapText &line) noexcept {
+    auto &sink = job.sink;
+    bool made = write_record(job.record, line);
+    job.record.request.drop();
+    job.record.response.drop();
+    auto loss = made ? sink.file.append(line.view(), sink.most)
+                     : RecordLoss::write_error;
+    count(sink, loss, made ? sink.file.error() : ENOMEM);
+    line.size() > kKeptLine ? line.clear() : line.cut(0);
+}
+
+// Oldest first.
+RecordJob *take_queue() noexcept {
+    RecordJob *oldest = nullptr;
+    for (auto *job = newest.exchange(nullptr, std::memory_order_acquire);
+         job != nullptr;) {
+        auto *next = std::exchange(job->next, oldest);
+        oldest = job;
+        job = next;
+    }
+    return oldest;
+}
+
+void *run(void *) noexcept {
+    HeapText line;
+    for (;;) {
+        while (sem_wait(&wakeup) != 0) {
+        }
+        bool last = stopping.load(std::memory_order_acquire);
+        auto *job = take_queue();
+        while (job != nullptr) {
+            job->reopens ? reopen(job->sink) : write(*job, line);
+            delete std::exchange(job, job->next);
+            queued.fetch_sub(1, std::memory_order_relaxed);
+        }
+        if (last) {
+            return nullptr;
+        }
+    }
+}
+
+// ---- the main thread ----
+
+void push(RecordJob *job) noexcept {
+    queued.fetch_add(1, std::memory_order_relaxed);
+    job->next = newest.load(std::memory_order_relaxed);
+    while (!newest.compare_exchange_weak(job->next, job,
+                                         std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+    }
+    sem_post(&wakeup);
+}
+
+std::uint64_t lost_in_all(const RecordSink &sink) noexcept {
+    std::uint64_t sum = 0;
+    for (const auto &lost : sink.lost) {
+        sum += lost.load(std::memory_order_relaxed);
+    }
+    return sum;
+}
+
+// The reason that has the most of them.
+RecordLoss usual_loss(const RecordSink &sink) noexcept {
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < sink.lost.size(); i++) {
+        most = sink.lost[i] > sink.lost[most] ? i : most;
+    }
+    return static_cast<RecordLoss>(most);
+}
+
+// Said once when records begin to be lost, and once when they are written
+// again.
+void report(RecordSink &sink, ngx_log_t *log) noexcept {
+    auto lost = lost_in_all(sink);
+    auto written = sink.written.load(std::memory_order_relaxed);
+    bool loses = lost != sink.lost_before;
+    bool writes = written != sink.written_before;
+    if (loses && !sink.in_outage) {
+        auto why = ngx::str(name_of(usual_loss(sink)));
+        ngx_log_error(NGX_LOG_ERR, log, sink.error.load(),
+                      "keystile_record: turns are not written to \"%s\": %V",
+                      sink.path, &why);
+        sink.in_outage = true;
+    } else if (!loses && writes && sink.in_outage) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "keystile_record: turns are written to \"%s\" again; "
+                      "%uL were not",
+                      sink.path, lost);
+        sink.in_outage = false;
+    }
+    sink.lost_before = lost;
+    sink.written_before = written;
+
+    int error = sink.reopen_error.load(std::memory_order_relaxed);
+    if (error != sink.said_reopen_error && error != 0) {
+        ngx_log_error(NGX_LOG_ERR, log, error,
+                      "keystile_record: \"%s\" cannot be reopened", sink.path);
+    }
+    sink.said_reopen_error = error;
+}
+
+void report_all(ngx_log_t *log) noexcept {
+    for (auto *sink = sinks; sink != nullptr; sink = sink->next) {
+        report(*sink, log);
+    }
+}
+
+void on_report(ngx_event_t *ev) noexcept {
+    report_all(ev->log);
+    ngx_add_timer(ev, kReportEvery);
+}
+
+RecordSink *find_sink(const RecordFile &file) noexcept {
+    for (auto *sink = sinks; sink != nullptr; sink = sink->next) {
+        if (file.name.len == ngx_strlen(sink->path) &&
+            ngx::view(file.name) == sink->path && file.most == sink->most) {
+            return sink;
+        }
+    }
+    return nullptr;
+}
+
+RecordSink *make_sink(const RecordFile &file, ngx_log_t *log) noexcept {
+    auto *path = static_cast<u_char *>(ngx_alloc(file.name.len + 1, log));
+    auto *sink = path == nullptr ? nullptr : new (std::nothrow) RecordSink{};
+    if (sink == nullptr) {
+        ngx_free(path);
+        return nullptr;
+    }
+    *ngx_cpymem(path, file.name.data, file.name.len) = '\0';
+    sink->path = reinterpret_cast<const char *>(path);
+    sink->most = file.most;
+    int error = sink->file.open(sink->path);
+    if (error != 0) {
+        ngx_log_error(NGX_LOG_ALERT, log, error,
+                      "keystile_record: \"%s\" cannot be opened by a worker: "
+                      "nothing is recorded there",
+                      sink->path);
+    }
+    sink->next = std::exchange(sinks, sink);
+    return sink;
+}
+
+// Signals are for the main thread: a wait for events ends with them.
+bool start_thread(ngx_log_t *log) noexcept {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    if (sem_init(&wakeup, 0, 0) != 0) {
+        return false;
+    }
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(
+        &thread, nullptr, [](void *data) noexcept { return run(data); },
+        nullptr);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (error != 0) {
+        ngx_log_error(NGX_LOG_ALERT, log, error,
+                      "keystile_record: pthread_create() failed: nothing is "
+                      "recorded");
+    }
+    return error == 0;
+}
+
+}  // namespace
+
+RecordJob::RecordJob(RecordSink &to, std::size_t most) noexcept
+    : sink{to}, record{budget, most} {
+    record.head.most = most;
+}
+
+RecordJob *make_record_job(RecordFile &file, std::size_t most) noexcept {
+    return is_running && file.sink != nullptr ? new (std::nothrow)
+                                                    RecordJob{*file.sink, most}
+                                              : nullptr;
+}
+
+void drop_record_job(RecordJob *job) noexcept { delete job; }
+
+void submit_record_job(RecordJob *job) noexcept {
+    if (queued.load(std::memory_order_relaxed) >= kMostQueued) {
+        count(job->sink, RecordLoss::sem_full, 0);
+        delete job;
+        return;
+    }
+    push(job);
+}
+
+void reopen_record_file(RecordFile &file) noexcept {
+    auto *job = make_record_job(file, 0);
+    if (job != nullptr) {
+        job->reopens = true;
+        push(job);
+    }
+}
+
+void start_record_writer(ngx_cycle_t *cycle, MainConf &conf) noexcept {
+    bool serves =
+        ngx_process == NGX_PROCESS_WORKER || ngx_process == NGX_PROCESS_SINGLE;
+    if (!serves || conf.record_files.nelts == 0) {
+        return;
+    }
+    for (auto *file : ngx::elements<RecordFile *>(&conf.record_files)) {
+        file->sink = find_sink(*file);
+        if (file->sink == nullptr) {
+            file->sink = make_sink(*file, cycle->log);
+        }
+    }
+    is_running = start_thread(cycle->log);
+    report_event.handler = on_report;
+    report_event.log = cycle->log;
+    report_event.cancelable = 1;
+    ngx_add_timer(&report_event, kReportEvery);
+}
+
+void stop_record_writer(ngx_cycle_t *cycle) noexcept {
+    if (!std::exchange(is_running, false)) {
+        return;
+    }
+    stopping.store(true, std::memory_order_release);
+    sem_post(&wakeup);
+    timespec until{};
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += kLongestDrain;
+    if (pthread_timedjoin_np(thread, nullptr, &until) != 0) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "keystile_record: %uz turns were still to be written "
+                      "when the worker had to end",
+                      queued.load());
+    }
+    report_all(cycle->log);
+}
+
+ngx_int_t give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept {
+    auto *ccf = reinterpret_cast<ngx_core_conf_t *>(
+        ngx_get_conf(cycle->conf_ctx, ngx_core_module));
+    for (auto *file : ngx::elements<RecordFile *>(&conf.record_files)) {
+        if (geteuid() != 0 || file->fd == NGX_INVALID_FILE) {
+            continue;
+        }
+        if (fchown(file->fd, ccf->user, static_cast<gid_t>(-1)) != 0) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                          "keystile_record: fchown() of \"%V\" failed",
+                          &file->name);
+            return NGX_ERROR;
+        }
+    }
+    return NGX_OK;
+}
+
+}  // namespace keystile

@@ -1,0 +1,70 @@
+// The thread of a worker that writes records: whatever the disk does, the
+// event loop does not wait.
+
+#pragma once
+
+#include "ngx/nginx.hpp"
+
+#include <atomic>
+
+#include "core/line_file.hpp"
+#include "core/record.hpp"
+
+namespace keystile {
+
+struct MainConf;
+struct RecordFile;
+
+// A file as the process knows it. Never freed: the thread may still be using
+// it when the process ends.
+struct RecordSink {
+    const char *path;
+    std::uint64_t most;
+    RecordSink *next;
+    LineFile file;  // the thread's
+
+    std::atomic<std::uint64_t> written{0};
+    std::array<std::atomic<std::uint64_t>,
+               static_cast<std::size_t>(RecordLoss::kCount)>
+        lost{};
+    std::atomic<int> error{0};         // errno of the last loss
+    std::atomic<int> reopen_error{0};  // 0 once it succeeds
+
+    // What has been said of them, by the main thread.
+    std::uint64_t lost_before = 0;
+    std::uint64_t written_before = 0;
+    int said_reopen_error = 0;
+    bool in_outage = false;
+};
+
+// A record on its way, or a request to reopen the file.
+struct RecordJob {
+    RecordJob(RecordSink &to, std::size_t most) noexcept;
+
+    RecordSink &sink;
+    RecordJob *next = nullptr;
+    bool reopens = false;
+    Record record;
+};
+
+// Null when out of memory, or when the process has no writer for the file.
+RecordJob *make_record_job(RecordFile &file, std::size_t most) noexcept;
+
+// Takes the job. It is dropped, and counted, where too many wait.
+void submit_record_job(RecordJob *job) noexcept;
+
+// Drops a job that was not submitted.
+void drop_record_job(RecordJob *job) noexcept;
+
+// The file has another inode now: what is submitted from here on goes there.
+void reopen_record_file(RecordFile &file) noexcept;
+
+// Of a worker: starts the thread if some file is to be written; and lets it
+// finish, for a few seconds at most.
+void start_record_writer(ngx_cycle_t *cycle, MainConf &conf) noexcept;
+void stop_record_writer(ngx_cycle_t *cycle) noexcept;
+
+// Of the master: gives the files to the user of its workers.
+ngx_int_t give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept;
+
+}  // namespace keystile
