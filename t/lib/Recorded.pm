@@ -3,6 +3,7 @@
 #     my $nginx = Recorded->new(record => 'bodies=off')->serve;
 #     my $line = $nginx->recorded(sub { $nginx->turn('ci') });
 #     is $line->{status}, 200;
+#     my @both = $nginx->recorded(sub { ... }, 2);
 #     my @lines = $nginx->lines(3);           # awaits three in all
 #
 # The file is `record_file`, in a directory of its own. `record` are more words of
@@ -26,23 +27,27 @@ has server => sub ($self) {
 
 # The lines of the file, once there are $count. Each must be one JSON object.
 sub lines ($self, $count = 0, $file = $self->record_file) {
-    my @lines;
+    return _decoded($file, 0, $count);
+}
+
+# The line of the turn that $code makes; of several, the first.
+sub recorded ($self, $code, $count = 1) {
+    my $size = -s $self->record_file // 0;
+    $code->();
+    my @lines = _decoded($self->record_file, $size, $count);
+    return wantarray ? @lines : $lines[0];
+}
+
+sub _decoded ($file, $offset, $count) {
+    my $text;
     await "$count recorded turns", sub {
-        @lines = split /(?<=\n)/, -e $file ? path($file)->slurp : '';
-        return @lines >= $count;
+        $text = -e $file ? substr(path($file)->slurp, $offset) : '';
+        return ($text =~ tr/\n//) >= $count;
     };
     return map {
         /\n\z/ or croak "a torn line: $_";
         decode_json($_)
-    } @lines;
-}
-
-# The line of the turn that $code makes.
-sub recorded ($self, $code) {
-    my $before = () = $self->lines;
-    $code->();
-    my @lines = $self->lines($before + 1);
-    return $lines[$before];
+    } $text =~ /[^\n]*\n|[^\n]+/g;
 }
 
 1;
