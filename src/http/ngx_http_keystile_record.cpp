@@ -168,6 +168,10 @@ void Recorder::time_job(RecordJob &job, ngx_msec_t began) const noexcept {
     job.record.head.duration = ngx_current_msec - began;
 }
 
+bool Recorder::knows_cost() const noexcept {
+    return exchange_.meter != nullptr && main_conf(r_)->prices != nullptr;
+}
+
 void Recorder::submit(RecordJob *job) noexcept { submit_record_job(job); }
 
 void Recorder::end(ngx_int_t rc) noexcept {
@@ -191,7 +195,9 @@ void Recorder::end(ngx_int_t rc) noexcept {
     const auto *meter = exchange_.meter;
     if (meter != nullptr && meter->reader != nullptr) {
         head.usage = meter->reader->usage();
-        head.cost = meter->sum().totals[Figure::cost];
+        if (knows_cost()) {
+            head.cost = meter->sum().totals[Figure::cost];
+        }
     }
     submit(job);
 }

@@ -55,8 +55,7 @@ public:
 
     // Of the oldest turn that waits. Requires nothing of it: there may be
     // none.
-    void end_turn(const Usage &usage,
-                  std::optional<Picodollars> cost) noexcept;
+    void end_turn(const Usage &usage, Picodollars cost) noexcept;
 
     // Of the messages of a socket.
     void client_text(std::string_view text) noexcept override;
@@ -79,6 +78,7 @@ private:
     void describe_reply(RecordHead &head) const noexcept;
     void take_body(RecordBytes &bytes) const noexcept;
     RecordJob *likeness() const noexcept;
+    bool knows_cost() const noexcept;
     RecordEnd end_of(ngx_int_t rc) const noexcept;
     void time_job(RecordJob &job, ngx_msec_t began) const noexcept;
     void submit(RecordJob *job) noexcept;

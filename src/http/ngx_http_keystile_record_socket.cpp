@@ -85,8 +85,7 @@ void Recorder::provider_text(std::string_view text) noexcept {
     record.response.append(text);
 }
 
-void Recorder::end_turn(const Usage &usage,
-                        std::optional<Picodollars> cost) noexcept {
+void Recorder::end_turn(const Usage &usage, Picodollars cost) noexcept {
     if (!is_socket_ || count_ == 0) {
         return;
     }
@@ -100,7 +99,9 @@ void Recorder::end_turn(const Usage &usage,
     }
     auto &head = waiting.job->record.head;
     head.usage = usage;
-    head.cost = cost;
+    if (knows_cost()) {
+        head.cost = cost;
+    }
     time_job(*waiting.job, waiting.began);
     submit(waiting.job);
 }
