@@ -27,6 +27,10 @@ my $nginx = Recorded->new(
             keystile_record %%DIR%%/lean.jsonl bodies=off;
             keystile_pass http://%%PROVIDER%%;
         }
+        location /own/ {
+            keystile_inject passthrough;
+            keystile_pass http://%%PROVIDER%%;
+        }
         location /short/ {
             keystile_record %%DIR%%/turns.jsonl max=1k;
             keystile_pass http://%%PROVIDER%%;
@@ -325,6 +329,19 @@ subtest 'keys in bodies' => sub {
     is $line->{hidden_keys}, 3, 'which is said';
     unlike path($nginx->record_file)->slurp, qr/\Q$key\E|\Q${\KEY}\E/,
         'neither is in the file';
+};
+
+subtest 'the own credential of a caller' => sub {
+    my $own = 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJ0In0.c2lnbmF0dXJl';
+    answer(response_document());
+    my %request = (method => 'POST', target => '/own/v1/responses',
+        body    => encode_json({%ASKED, tool => "TOKEN=$own"}),
+        headers => [Authorization => "Bearer $own",
+            'x-api-key' => key_of('ci')]);
+    my $line = $nginx->recorded(sub { request($nginx->port, %request) });
+    is $provider->last->header('authorization'), "Bearer $own", 'goes up';
+    is $line->{credential}, 'passthrough', 'has its name in the record';
+    unlike path($nginx->record_file)->slurp, qr/\Q$own\E/, 'and no more';
 };
 
 subtest 'with a meter' => sub {

@@ -267,8 +267,9 @@ std::string_view Exchange::request_id() noexcept {
 bool Exchange::reads_reply() const noexcept {
     const auto &permit = **decision_;
     const auto *client = permit.identity().client;
-    return meter != nullptr || recorder != nullptr || (permit.websocket() && client != nullptr &&
-                                !client->models.empty());
+    return meter != nullptr || recorder != nullptr ||
+           (permit.websocket() && client != nullptr &&
+            !client->models.empty());
 }
 
 ErrorShape Exchange::error_shape(const LocConf &conf) const noexcept {

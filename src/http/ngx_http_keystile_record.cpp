@@ -2,6 +2,7 @@
 
 #include "core/ascii.hpp"
 #include "core/key_header.hpp"
+#include "core/own_credential.hpp"
 #include "ngx_http_keystile_body_pieces.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_meter.hpp"
@@ -86,6 +87,12 @@ void Recorder::describe_request(RecordHead &head) const noexcept {
         headers, {"thread-id", "conversation-id", "x-claude-code-agent-id"}));
     copy_encoding(headers, head.request_encoding);
 
+    if (exchange_.lends_own) {
+        auto value = ngx::view(r_->headers_in.authorization->value);
+        if (auto own = parse_authorization(value)) {
+            head.hide(own->credentials);
+        }
+    }
     auto names = exchange_.headers().key_headers();
     for (std::size_t i = 0; i < names.size(); i++) {
         head.hide(read_key_header(names[i], exchange_.headers().presented(i)));
@@ -94,7 +101,9 @@ void Recorder::describe_request(RecordHead &head) const noexcept {
 
 void Recorder::describe_reply(RecordHead &head) const noexcept {
     head.status = exchange_.attempt.status.code;
-    if (exchange_.credential != nullptr) {
+    if (exchange_.lends_own) {
+        head.credential.set(kPassthrough);
+    } else if (exchange_.credential != nullptr) {
         head.credential.set(ngx::view(exchange_.credential->name));
         head.hide(exchange_.credential->secret->value());
     }
@@ -160,8 +169,7 @@ RecordEnd Recorder::end_of(ngx_int_t rc) const noexcept {
     }
     bool left = rc == NGX_HTTP_CLIENT_CLOSED_REQUEST || rc == NGX_DONE ||
                 rc == NGX_HTTP_REQUEST_TIME_OUT;
-    return left || is_gone ? RecordEnd::client_left
-                           : RecordEnd::provider_left;
+    return left || is_gone ? RecordEnd::client_left : RecordEnd::provider_left;
 }
 
 void Recorder::time_job(RecordJob &job, ngx_msec_t began) const noexcept {
