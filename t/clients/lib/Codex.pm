@@ -11,7 +11,8 @@
 # %how: base_url, key, websockets (0), model (mock-1), retries (Codex's own
 # numbers), provider (what its table says of credentials, as TOML), built_in
 # (use Codex's own provider instead of one of ours), ca (a file). Or config:
-# the whole of config.toml, with Codex's own model; and env, what it names.
+# the whole of config.toml, with Codex's own model; and env, what it names. Or
+# settings: what `-c` gets, in place of a gateway.
 #
 # Codex keeps everything in a folder of this turn, reports to nobody, and
 # talks to no other host.
@@ -103,7 +104,8 @@ sub _arguments (%how) {
 }
 
 sub _gateway (%how) {
-    return () if defined $how{config};
+    return @{$how{settings}} if $how{settings};
+    return ()                if defined $how{config};
     my $model = sprintf 'model="%s"', $how{model} // 'mock-1';
     return ($model, qq(openai_base_url="$how{base_url}")) if $how{built_in};
     return ($model, 'model_provider="gateway"',
