@@ -21,6 +21,7 @@ use Mojo::Base -base, -signatures;
 use Await;
 use Carp       qw(croak);
 use Child;
+use File::Spec ();
 use File::Temp ();
 use Mojo::File qw(curfile path);
 use Mojo::JSON qw(decode_json);
