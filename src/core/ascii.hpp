@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
-#include <cstring>
 #include <string_view>
+
+#include "byte_vector.hpp"
 
 namespace keystile {
 
@@ -90,6 +90,17 @@ constexpr bool is_token(std::string_view s) noexcept {
     return !s.empty() && all<is_token_char>(s);
 }
 
+// The same; quick where it is made of letters, digits, '-' and '_', as most
+// names of headers are.
+inline bool is_header_name(std::string_view s) noexcept {
+    auto is_rare = [](ByteVector bytes) {
+        auto is_letter = (bytes | 0x20) - 'a' < 26;
+        auto is_number = bytes - '0' < 10;
+        return ~(is_letter | is_number | (bytes == '-') | (bytes == '_'));
+    };
+    return !s.empty() && (none_of_bytes(s, is_rare) || is_token(s));
+}
+
 // RFC 9110 5.6.3: OWS is SP and HTAB.
 constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t'; }
 
@@ -110,31 +121,14 @@ constexpr bool is_field_char(char c) noexcept {
     return byte == '\t' || (byte >= 0x20 && byte != 0x7F);
 }
 
-// Headers can be long, and hold control bytes never: so eight bytes at a time
-// are looked at together, the last of them once more, and one by one only where
-// some may be control bytes (HTAB is one that may stay).
-inline bool may_hold_control(const char *at) noexcept {
-    constexpr std::uint64_t ones = 0x0101010101010101;
-    std::uint64_t word;
-    std::memcpy(&word, at, sizeof(word));
-    auto without_del = word ^ ones * 0x7F;
-    auto below_space = (word - ones * 0x20) & ~word;
-    auto is_del = (without_del - ones) & ~without_del;
-    return ((below_space | is_del) & ones * 0x80) != 0;
-}
-
+// Headers can be long, and hold control bytes never: so sixteen bytes at a
+// time are looked at together, and one by one only where there is one (HTAB
+// may stay).
 inline bool is_field_value(std::string_view s) noexcept {
-    constexpr std::size_t word = sizeof(std::uint64_t);
-    if (s.size() < word) {
-        return all<is_field_char>(s);
-    }
-    const char *last = s.data() + s.size() - word;
-    for (const char *at = s.data(); at < last; at += word) {
-        if (may_hold_control(at)) {
-            return all<is_field_char>(s);
-        }
-    }
-    return !may_hold_control(last) || all<is_field_char>(s);
+    auto is_control = [](ByteVector bytes) {
+        return (bytes < 0x20) | (bytes == 0x7F);
+    };
+    return none_of_bytes(s, is_control) || all<is_field_char>(s);
 }
 
 // Calls visit(element) for each non-empty element of a list, trimmed, until

@@ -13,6 +13,14 @@ namespace keystile {
 inline constexpr std::size_t kMostKeyHeaders = 8;
 inline constexpr std::size_t kMostConnectionNames = 32;
 
+// Those that CallerHeaders looks at, beside credentials.
+inline constexpr std::array<std::string_view, 4> kCallerHeaders{
+    "upgrade",
+    "connection",
+    "x-request-id",
+    "anthropic-version",
+};
+
 class CallerHeaders {
 public:
     // Requires at most kMostKeyHeaders names, without two of the same, that
@@ -21,8 +29,9 @@ public:
         std::span<const std::string_view> key_headers) noexcept
         : key_headers_{key_headers} {}
 
-    // To be called once for each header line, with views that outlive this
-    // object.
+    // To be called once for each header line that is one of kCallerHeaders, of
+    // kCredentialHeaders or of the list; others change nothing. With views
+    // that outlive this object.
     void see(std::string_view name, std::string_view value) noexcept;
 
     std::span<const std::string_view> key_headers() const noexcept {

@@ -1,5 +1,7 @@
 #include "key_header.hpp"
 
+#include <algorithm>
+
 #include "ascii.hpp"
 
 namespace keystile {
@@ -35,23 +37,9 @@ std::string_view read_key_header(std::string_view name,
 }
 
 bool is_credential_header(std::string_view name) noexcept {
-    switch (name.size()) {
-    case 7:
-        return same_header_name(name, "api-key");
-    case 9:
-        return same_header_name(name, "x-api-key");
-    case 13:
-        return same_header_name(name, "authorization");
-    case 14:
-        return same_header_name(name, "x-goog-api-key") ||
-               same_header_name(name, "openai-api-key");
-    case 19:
-        return same_header_name(name, "proxy-authorization");
-    case 25:
-        return same_header_name(name, "ocp-apim-subscription-key");
-    default:
-        return false;
-    }
+    return std::any_of(
+        kCredentialHeaders.begin(), kCredentialHeaders.end(),
+        [name](std::string_view one) { return same_header_name(one, name); });
 }
 
 }  // namespace keystile

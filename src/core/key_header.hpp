@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string_view>
 
@@ -20,8 +21,18 @@ inline constexpr std::size_t kLongestKey = 8192;
 std::string_view read_key_header(std::string_view name,
                                  std::string_view value) noexcept;
 
-// Request headers that carry a key for somebody, in any spelling: none of
-// them is ever forwarded.
+// Request headers that carry a key for somebody.
+inline constexpr std::array<std::string_view, 7> kCredentialHeaders{
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "openai-api-key",
+    "proxy-authorization",
+    "ocp-apim-subscription-key",
+};
+
+// Whether it is one of them, in any spelling: none of them is ever forwarded.
 bool is_credential_header(std::string_view name) noexcept;
 
 }  // namespace keystile

@@ -2,18 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 
 #include "ascii.hpp"
+#include "caller_headers.hpp"
 #include "key_header.hpp"
 
 namespace keystile {
 namespace {
 
 // Written by us, bound to one connection, about the client, or another method
-// than the one that was admitted. Credentials are is_credential_header's.
+// than the one that was admitted. Credentials are is_credential_header's. What
+// most requests have is first.
 constexpr std::array<std::string_view, 29> kDropped{
     "host",
+    "content-length",
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -22,7 +24,6 @@ constexpr std::array<std::string_view, 29> kDropped{
     "transfer-encoding",
     "upgrade",
     "http2-settings",
-    "content-length",
     "expect",
     "cookie",
     "cookie2",
@@ -50,6 +51,12 @@ constexpr std::array<std::string_view, 3> kDroppedPrefixes{
     "x-accel-",
 };
 
+// What a client offers to unpack.
+constexpr std::array<std::string_view, 2> kCodingHeaders{
+    "accept-encoding",
+    "sec-websocket-extensions",
+};
+
 // Subprotocols that are a way to send a header.
 constexpr std::array<std::string_view, 3> kHeaderProtocols{
     "openai-insecure-api-key.",
@@ -67,43 +74,26 @@ bool names_any(std::span<const std::string_view> names,
     return false;
 }
 
-// kDropped by length: those of length n are from kByLength[n] to before
-// kByLength[n + 1]. Most names have no other of their length in it.
-constexpr std::size_t kLongestDropped = 24;
-
-constexpr auto kSorted = [] {
-    auto names = kDropped;
-    std::sort(names.begin(), names.end(),
-              [](auto a, auto b) { return a.size() < b.size(); });
-    return names;
-}();
-
-constexpr auto kByLength = [] {
-    std::array<std::uint8_t, kLongestDropped + 2> first{};
-    for (std::size_t length = 0; length < first.size(); length++) {
-        for (auto name : kSorted) {
-            first[length] = static_cast<std::uint8_t>(first[length] +
-                                                      (name.size() < length));
-        }
-    }
-    return first;
-}();
-
-static_assert(kSorted.back().size() <= kLongestDropped);
-
 bool is_always_dropped(std::string_view name) noexcept {
-    if (name.size() <= kLongestDropped) {
-        auto first = kByLength[name.size()];
-        auto last = kByLength[name.size() + 1];
-        if (names_any(std::span{kSorted}.subspan(first, last - first), name)) {
-            return true;
-        }
-    }
-    return lower(name.front()) == 'x' &&
+    return names_any(kDropped, name) ||
            std::any_of(kDroppedPrefixes.begin(), kDroppedPrefixes.end(),
                        [name](std::string_view prefix) {
                            return has_header_prefix(name, prefix);
                        });
+}
+
+bool is_dropped(std::string_view name,
+                const RequestHeadPolicy &policy) noexcept {
+    return is_credential_header(name) || is_always_dropped(name) ||
+           names_any(policy.key_headers, name) ||
+           names_any(policy.more_headers, name) ||
+           names_any(policy.overridden, name);
+}
+
+void add(HeaderNames &all, std::span<const std::string_view> names) noexcept {
+    for (auto name : names) {
+        all.add(name);
+    }
 }
 
 bool carries_header(std::string_view protocol) noexcept {
@@ -129,13 +119,29 @@ void put_protocols(std::string_view list, Sink put) noexcept {
 
 }  // namespace
 
+void RequestHeadPolicy::index() noexcept {
+    HeaderNames names;
+    add(names, kDropped);
+    add(names, kCredentialHeaders);
+    add(names, kCallerHeaders);
+    add(names, kCodingHeaders);
+    add(names, key_headers);
+    add(names, overridden);
+    for (auto prefix : kDroppedPrefixes) {
+        names.add_prefix(prefix);
+    }
+    add(names, more_headers);
+    special = names;
+}
+
 bool forwards_request_header(std::string_view name, std::string_view value,
                              const RequestHeadPolicy &policy) noexcept {
-    return is_token(name) && is_field_value(value) &&
-           !is_always_dropped(name) && !is_credential_header(name) &&
-           !names_any(policy.key_headers, name) &&
-           !names_any(policy.more_headers, name) &&
-           !names_any(policy.overridden, name);
+    return is_header_name(name) && is_field_value(value) &&
+           !(policy.special.may_hold(name) && is_dropped(name, policy));
+}
+
+bool hides_reply(std::string_view name) noexcept {
+    return names_any(kCodingHeaders, name);
 }
 
 bool connection_names(std::string_view connection,

@@ -11,6 +11,8 @@
 #include <span>
 #include <string_view>
 
+#include "header_names.hpp"
+
 namespace keystile {
 
 struct RequestHeadPolicy {
@@ -18,12 +20,21 @@ struct RequestHeadPolicy {
     std::span<const std::string_view> overridden;  // by keystile_set_header
     // Others that may come with the credential that is injected.
     std::span<const std::string_view> more_headers = {};
+
+    // All of these, and those that mean something everywhere: of a request's
+    // headers, others need not be looked at. Every name there is, which is as
+    // right and slower, until index() was called, after the last change.
+    HeaderNames special = HeaderNames::all();
+    void index() noexcept;
 };
 
 // Whether the line is forwarded as it was sent. A line whose name is no token
 // or whose value holds a control byte never is.
 bool forwards_request_header(std::string_view name, std::string_view value,
                              const RequestHeadPolicy &policy) noexcept;
+
+// Whether a client offers by it to unpack what we could not read then.
+bool hides_reply(std::string_view name) noexcept;
 
 // Whether `connection`, the value of a Connection line, names that header.
 bool connection_names(std::string_view connection,

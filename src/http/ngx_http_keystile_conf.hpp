@@ -72,6 +72,7 @@ struct SetHeader {
 struct Route {
     Policy policy;
     RequestHeadPolicy head;
+    RequestHeadPolicy own_head;  // where the caller's own credential goes up
     std::span<const Credential *const> credentials;  // one, or a pool
     bool passthrough;  // the caller's own credential goes before them
     std::span<const SetHeader> set_headers;

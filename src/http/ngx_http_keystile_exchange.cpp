@@ -55,21 +55,29 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
       head_end_{r->header_in == nullptr ? nullptr : r->header_in->pos},
       headers_{kDefaultKeyHeaders} {
     const auto *route = loc_conf(r)->route;
-    read_headers(route != nullptr ? route->policy.key_headers
-                                  : kDefaultKeyHeaders);
+    if (route != nullptr) {
+        read_headers(route->policy.key_headers, route->head.special);
+    } else {
+        read_headers(kDefaultKeyHeaders, HeaderNames::all());
+    }
 }
 
 Exchange::~Exchange() {
     settle();
     auto names = ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
-    forget_request_head(r_, pool_, head_end_, names);
+    auto special = decided_for_ != nullptr ? decided_for_->head.special
+                                           : HeaderNames::all();
+    forget_request_head(r_, pool_, head_end_, names, special);
 }
 
-void Exchange::read_headers(
-    std::span<const std::string_view> key_headers) noexcept {
+void Exchange::read_headers(std::span<const std::string_view> key_headers,
+                            const HeaderNames &special) noexcept {
     headers_ = CallerHeaders{key_headers};
-    ngx::for_each_header(r_->headers_in.headers, [this](ngx_table_elt_t &h) {
-        headers_.see(ngx::view(h.key), ngx::view(h.value));
+    ngx::for_each_header(r_->headers_in.headers, [&](ngx_table_elt_t &h) {
+        auto name = ngx::view(h.key);
+        if (special.may_hold(name)) {
+            headers_.see(name, ngx::view(h.value));
+        }
         return true;
     });
 
@@ -127,7 +135,8 @@ Decision Exchange::make_decision(const Route &route) noexcept {
         known = (*decision_)->identity();
     }
     if (headers_.key_headers().data() != route.policy.key_headers.data()) {
-        read_headers(route.policy.key_headers);  // of the location it came to
+        // Of the location that it came to.
+        read_headers(route.policy.key_headers, route.head.special);
     }
 
     presents_own_ = route.passthrough && presents_own_credential(r_);

@@ -125,7 +125,8 @@ public:
     ~Exchange();
 
 private:
-    void read_headers(std::span<const std::string_view> key_headers) noexcept;
+    void read_headers(std::span<const std::string_view> key_headers,
+                      const HeaderNames &special) noexcept;
     Decision make_decision(const Route &route) noexcept;
     Outcome outcome_of_http() const noexcept;
     Refusal *take_back(Denial denial) noexcept;

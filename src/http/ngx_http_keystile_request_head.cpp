@@ -15,7 +15,7 @@ struct Head {
     Exchange &exchange;
     const Route &route;
     const Permit &permit;
-    RequestHeadPolicy policy;
+    const RequestHeadPolicy &policy;
     UpstreamTarget target;
     std::span<const ngx_str_t> set_values;  // of route.set_headers
 };
@@ -38,23 +38,19 @@ void put_line(std::string_view name, std::string_view value,
     put(kCrlf);
 }
 
-// What a client offers to unpack, we could not read.
-bool hides_reply(std::string_view name) noexcept {
-    return same_header_name(name, "accept-encoding") ||
-           same_header_name(name, "sec-websocket-extensions");
-}
-
 template <typename Put>
 void put_client_headers(const Head &head, Put put) noexcept {
+    const auto &policy = head.policy;
+    bool must_read = head.exchange.reads_reply();
     bool coded = false;
     ngx::for_each_header(head.r->headers_in.headers, [&](ngx_table_elt_t &h) {
         auto name = ngx::view(h.key);
         auto value = ngx::view(h.value);
-        if (!forwards_request_header(name, value, head.policy) ||
+        if (!forwards_request_header(name, value, policy) ||
             named_by_connection(head, name)) {
             return true;
         }
-        if (head.exchange.reads_reply() && hides_reply(name)) {
+        if (must_read && policy.special.may_hold(name) && hides_reply(name)) {
             coded = coded || same_header_name(name, "accept-encoding");
         } else {
             put_line(name, value, put);
@@ -235,15 +231,12 @@ ngx_buf_t *make_request_head(ngx_http_request_t *r, Exchange &exchange,
         .exchange = exchange,
         .route = route,
         .permit = permit,
-        .policy = route.head,
+        .policy = exchange.lends_own ? route.own_head : route.head,
         .target = {.base = route.base,
                    .rule = &permit.rule(),
                    .target = permit.target()},
         .set_values = {},
     };
-    if (exchange.lends_own) {
-        head.policy.more_headers = {};  // they are the caller's, as it is
-    }
     if (evaluate(r, route, head.set_values) != NGX_OK) {
         return nullptr;
     }

@@ -327,6 +327,9 @@ ngx_int_t make_route(ngx_conf_t *cf, LocConf &conf) noexcept {
         return NGX_ERROR;
     }
 
+    route->head.index();
+    route->own_head = route->head;
+    route->own_head.more_headers = {};  // they are the caller's, as it is
     route->host = host_header(conf);
     route->base = ngx::view(conf.destination->base);
     conf.route = route;

@@ -101,11 +101,13 @@ void zero_tls_buffer(void *data) noexcept {
 
 }  // namespace
 
-void forget_request_head(
-    ngx_http_request_t *r, const ngx_pool_t *pool, u_char *head_end,
-    std::span<const std::string_view> key_headers) noexcept {
+void forget_request_head(ngx_http_request_t *r, const ngx_pool_t *pool,
+                         u_char *head_end,
+                         std::span<const std::string_view> key_headers,
+                         const HeaderNames &special) noexcept {
     ngx::for_each_header(r->headers_in.headers, [&](ngx_table_elt_t &h) {
-        if (is_key_header(ngx::view(h.key), key_headers) &&
+        auto name = ngx::view(h.key);
+        if (special.may_hold(name) && is_key_header(name, key_headers) &&
             is_of_request(r, pool, h.value.data)) {
             zero(h.value.data, h.value.data + h.value.len);
         }

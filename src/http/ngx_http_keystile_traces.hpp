@@ -5,6 +5,8 @@
 
 #include "ngx/nginx.hpp"
 
+#include "core/header_names.hpp"
+
 namespace keystile {
 
 // Zeroes the head of a request that is over: the values of its credential
@@ -13,9 +15,10 @@ namespace keystile {
 // there already is kept. `pool` is the request's: nginx takes r->pool away
 // before the cleanups of the pool run. Behind `head_end`, if that is in
 // r->header_in, is at most the body, which is left as it is.
-void forget_request_head(
-    ngx_http_request_t *r, const ngx_pool_t *pool, u_char *head_end,
-    std::span<const std::string_view> key_headers) noexcept;
+void forget_request_head(ngx_http_request_t *r, const ngx_pool_t *pool,
+                         u_char *head_end,
+                         std::span<const std::string_view> key_headers,
+                         const HeaderNames &special) noexcept;
 
 // Zeroes what a provider's reply has left in the worker, which may repeat the
 // credential: the buffer that it is read into, from `from` on, and the copies

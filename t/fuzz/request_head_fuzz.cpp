@@ -7,6 +7,7 @@
 #include <array>
 #include <string>
 
+#include "caller_headers.hpp"
 #include "check.hpp"
 
 namespace keystile {
@@ -16,6 +17,12 @@ constexpr std::array<std::string_view, 3> kKeyHeaders{
     "authorization", "x-team-key", "x-provider-key"};
 constexpr std::array<std::string_view, 1> kOverridden{"x-set"};
 constexpr RequestHeadPolicy kPolicy{kKeyHeaders, kOverridden};
+
+const RequestHeadPolicy kIndexed = [] {
+    auto policy = kPolicy;
+    policy.index();
+    return policy;
+}();
 
 std::string upper(std::string_view text) {
     std::string all{text};
@@ -51,8 +58,22 @@ bool must_stay(const std::string &variable) {
            variable.starts_with("X_KEYSTILE_");
 }
 
+bool is_untouched(const CallerHeaders &headers) {
+    return headers.credentials_seen() == 0 && headers.presented(0).empty() &&
+           headers.presented(1).empty() && !headers.asks_for_websocket() &&
+           !headers.connection_names_headers() &&
+           !headers.has_anthropic_version() && headers.request_id().empty();
+}
+
 void check_line(std::string_view name, std::string_view value) {
-    if (!forwards_request_header(name, value, kPolicy)) {
+    bool is_forwarded = forwards_request_header(name, value, kPolicy);
+    check(is_forwarded == forwards_request_header(name, value, kIndexed),
+          "the index changes nothing");
+    CallerHeaders headers{kKeyHeaders};
+    headers.see(name, value);
+    check(kIndexed.special.may_hold(name) || is_untouched(headers),
+          "what is not special says nothing of the caller");
+    if (!is_forwarded) {
         return;
     }
     check(!must_stay(cgi_name(name)), "no credential is forwarded");

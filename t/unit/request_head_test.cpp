@@ -4,6 +4,11 @@
 
 #include <array>
 #include <string>
+#include <vector>
+
+#include "ascii.hpp"
+#include "caller_headers.hpp"
+#include "key_header.hpp"
 
 namespace keystile {
 namespace {
@@ -13,8 +18,16 @@ constexpr std::array<std::string_view, 3> kKeyHeaders{
 constexpr std::array<std::string_view, 1> kOverridden{"openai-beta"};
 constexpr RequestHeadPolicy kPolicy{kKeyHeaders, kOverridden};
 
+const RequestHeadPolicy kIndexed = [] {
+    auto policy = kPolicy;
+    policy.index();
+    return policy;
+}();
+
 bool forwarded(std::string_view name, std::string_view value = "v") {
-    return forwards_request_header(name, value, kPolicy);
+    bool is = forwards_request_header(name, value, kIndexed);
+    EXPECT_EQ(is, forwards_request_header(name, value, kPolicy)) << name;
+    return is;
 }
 
 // A name, and how a hostile client may write it.
@@ -124,6 +137,59 @@ TEST(RequestHead, BrokenLinesAreDropped) {
     for (auto value : {"", " ", "a\tb", "\xC3\xA9", "\"q\""}) {
         EXPECT_TRUE(forwarded("x-custom", value)) << value;
     }
+}
+
+// Each byte that may not be there, at each place of names and values of each
+// length: long ones are looked at in another way than short ones.
+TEST(RequestHead, BrokenBytes) {
+    for (std::size_t size = 1; size <= 50; size++) {
+        std::string good(size, 'a');
+        EXPECT_TRUE(forwarded(good, good));
+        for (std::size_t at = 0; at < size; at++) {
+            for (int c = 0; c < 256; c++) {
+                auto bad = good;
+                bad[at] = static_cast<char>(c);
+                bool is_control = c == 0x7F || (c < 0x20 && c != '\t');
+                EXPECT_EQ(forwarded("b", bad), !is_control) << size << at << c;
+                EXPECT_EQ(forwarded(bad), is_token(bad)) << size << at << c;
+            }
+        }
+    }
+}
+
+// What is looked for among the headers of a request is special; most others
+// are not.
+TEST(RequestHead, Special) {
+    std::vector<std::string> names{"X-TEAM-KEY",
+                                   "x-provider-key",
+                                   "openai-beta",
+                                   "accept-encoding",
+                                   "sec-websocket-extensions",
+                                   "x-forwarded-anything-at-all",
+                                   "x-accel-" + std::string(100, 'x')};
+    names.insert(names.end(), kCredentialHeaders.begin(),
+                 kCredentialHeaders.end());
+    names.insert(names.end(), kCallerHeaders.begin(), kCallerHeaders.end());
+    for (const auto &name : names) {
+        for (const auto &spelling : spellings(name)) {
+            EXPECT_TRUE(kIndexed.special.may_hold(spelling)) << spelling;
+        }
+    }
+    for (auto name : {"accept", "content-type", "user-agent", "x-custom",
+                      "x-codex-turn-metadata", "x-client-request-id",
+                      "session-id", "version", "originator"}) {
+        EXPECT_FALSE(kIndexed.special.may_hold(name)) << name;
+        EXPECT_TRUE(kPolicy.special.may_hold(name)) << name;
+    }
+    EXPECT_TRUE(HeaderNames{}.may_hold(""));
+    EXPECT_FALSE(HeaderNames{}.may_hold("x"));
+}
+
+TEST(RequestHead, HidesReply) {
+    for (auto name : {"Accept-Encoding", "SEC_WEBSOCKET_EXTENSIONS"}) {
+        EXPECT_TRUE(hides_reply(name)) << name;
+    }
+    EXPECT_FALSE(hides_reply("accept"));
 }
 
 TEST(RequestHead, ConnectionNames) {
