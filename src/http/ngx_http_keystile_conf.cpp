@@ -161,6 +161,7 @@ char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
     conf.tunnel = conf.upstream;
     conf.tunnel.read_timeout = conf.websocket_timeout;
     conf.tunnel.send_timeout = conf.websocket_timeout;
+    conf.tunnel.buffer_size = ngx_min(conf.upstream.buffer_size, ngx_pagesize);
 
     // A reply that refuses the credential says that the request was not
     // processed, so even a POST may be sent again.

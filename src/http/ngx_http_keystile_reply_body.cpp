@@ -61,12 +61,27 @@ ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
     return NGX_OK;
 }
 
+// Before a piece of a body is looked at, which is behind buf->last: most streams
+// wait for a next small event, most of the time. The buffer starts anew where
+// the client has all that was in it. What is guarded stays where it is zeroed.
+void shrink_while_streaming(ngx_http_request_t *r, const Exchange &exchange,
+                            ssize_t bytes) noexcept {
+    auto *u = r->upstream;
+    bool starts_anew = u->buffer.last == u->buffer.start &&
+                       u->busy_bufs == nullptr && u->out_bufs == nullptr;
+    if (starts_anew && !exchange.attempt.guarded) {
+        shrink_buffer(r, static_cast<std::size_t>(bytes));
+    }
+}
+
 ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
     auto *r = static_cast<ngx_http_request_t *>(data);
     auto *u = r->upstream;
-    auto &chunked = Exchange::find(r)->attempt.chunked;
+    auto &exchange = *Exchange::find(r);
+    auto &chunked = exchange.attempt.chunked;
     auto *buf = &u->buffer;
 
+    shrink_while_streaming(r, exchange, bytes);
     buf->pos = buf->last;
     buf->last += bytes;
 
@@ -100,6 +115,22 @@ ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
 
 }  // namespace
 
+void shrink_buffer(ngx_http_request_t *r, std::size_t size) noexcept {
+    auto &buf = r->upstream->buffer;
+    if (static_cast<std::size_t>(buf.end - buf.start) <= ngx_pagesize ||
+        size > ngx_pagesize) {
+        return;
+    }
+    auto *page = static_cast<u_char *>(ngx_palloc(r->pool, ngx_pagesize));
+    if (page == nullptr) {
+        return;  // it goes on with the one it has
+    }
+    ngx_memcpy(page, buf.last, size);
+    ngx_pfree(r->pool, buf.start);
+    buf.start = buf.pos = buf.last = page;
+    buf.end = page + ngx_pagesize;
+}
+
 bool has_no_body(ngx_http_request_t *r) noexcept {
     auto status = r->upstream->headers_in.status_n;
     return status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED ||
@@ -121,6 +152,9 @@ ngx_int_t init_body(void *data) noexcept {
     if (u->length == 0) {
         u->keepalive =
             !u->headers_in.connection_close && u->buffer.pos == u->buffer.last;
+    } else if (u->buffer.pos == u->buffer.last &&
+               !Exchange::find(r)->attempt.guarded) {
+        shrink_buffer(r, 0);
     }
     return NGX_OK;
 }
@@ -128,6 +162,7 @@ ngx_int_t init_body(void *data) noexcept {
 ngx_int_t copy_body(void *data, ssize_t bytes) noexcept {
     auto *r = static_cast<ngx_http_request_t *>(data);
     auto *u = r->upstream;
+    shrink_while_streaming(r, *Exchange::find(r), bytes);
     auto *buf = &u->buffer;
     auto *pos = buf->last;
     auto length = bytes;

@@ -259,6 +259,10 @@ ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
         if (exchange.reads_reply() && Tunnel::open(r, exchange) != NGX_OK) {
             return NGX_ERROR;
         }
+        auto there = u->buffer.last - u->buffer.pos;
+        u->buffer.last = u->buffer.pos;
+        shrink_buffer(r, static_cast<std::size_t>(there));
+        u->buffer.last += there;
     }
     exchange.attempt.relaying = true;
     return read_usage(r, exchange);
