@@ -75,6 +75,8 @@ my @SIZES   = (
     ['a page',     $PAGE],
     ['a megabyte', 1_048_576],
     ['small',      1],
+    ['small',      40],
+    ['small',      7],
 );
 
 # Each is awaited before the next is sent.
@@ -88,6 +90,20 @@ sub pass_on ($wire, $request, $body, $frame) {
         ok $wire->message->body eq $body, $name;
     }
     return $body;
+}
+
+# What fills the page makes way for the large buffer.
+sub large_again ($wire, $request) {
+    my $before = length $wire->message->body;
+    $request->write(chunk('e' x (3 * $LARGE)));
+    await 'a large event',
+        sub { length $wire->message->body >= $before + 3 * $LARGE };
+    SKIP: {
+        skip 'an nginx without debug logs', 1 if !$says;
+        like $nginx->error_log, qr/recv: fd:\d+ \d+ of $LARGE\n(?!.*of $PAGE\n)/s,
+            'the next large one is read into the large buffer';
+    }
+    return;
 }
 
 my %HEADS = (
@@ -108,6 +124,8 @@ for my $name (sort keys %HEADS) {
         await 'the first', sub { length $wire->message->body >= length $first };
         my $sent = pass_on($wire, $request, $first, \&chunk);
         reads("$PAGE", 'the last event is read into a page');
+        large_again($wire, $request);
+        $sent = $wire->message->body;
         $request->last_chunk;
         my $r = $wire->response;
         ok $r->complete && $r->body eq $sent, 'the end';

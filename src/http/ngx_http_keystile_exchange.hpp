@@ -86,6 +86,8 @@ public:
         bool has_length = false;         // Content-Length was seen
         bool has_coding = false;         // Transfer-Encoding was seen
         bool guarded = false;            // its body must not repeat the key
+        bool is_small = false;           // the last piece of its body
+        u_char *page = nullptr;          // for its body; see shrink_buffer()
         u_char *refusal_text = nullptr;  // the body of a 403, de-chunked
         SecretGuard guard;
     };

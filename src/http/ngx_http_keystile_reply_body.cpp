@@ -61,29 +61,51 @@ ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
     return NGX_OK;
 }
 
+void use_buffer(ngx_buf_t &buf, u_char *start, std::size_t size) noexcept {
+    buf.start = buf.pos = buf.last = start;
+    buf.end = start + size;
+}
+
+std::size_t size_of(const ngx_buf_t &buf) noexcept {
+    return static_cast<std::size_t>(buf.end - buf.start);
+}
+
 // Before a piece of a body is looked at, which is behind buf->last: most streams
 // wait for a next small event, most of the time. The buffer starts anew where
 // the client has all that was in it. What is guarded stays where it is zeroed.
-void shrink_while_streaming(ngx_http_request_t *r, const Exchange &exchange,
-                            ssize_t bytes) noexcept {
+void shrink_while_streaming(ngx_http_request_t *r, Exchange &exchange,
+                            std::size_t piece) noexcept {
     auto *u = r->upstream;
+    bool was_small =
+        std::exchange(exchange.attempt.is_small, piece < ngx_pagesize);
     bool starts_anew = u->buffer.last == u->buffer.start &&
                        u->busy_bufs == nullptr && u->out_bufs == nullptr;
-    if (starts_anew && !exchange.attempt.guarded) {
-        shrink_buffer(r, static_cast<std::size_t>(bytes));
+    if (was_small && starts_anew && !exchange.attempt.guarded) {
+        shrink_buffer(r, exchange, piece);
     }
 }
 
-ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
-    auto *r = static_cast<ngx_http_request_t *>(data);
+// After a piece that has filled the page: a large event is read faster into the
+// large buffer. The page stays as it is, since the client may not have it all.
+void grow_while_streaming(ngx_http_request_t *r, Exchange &exchange,
+                          std::size_t piece) noexcept {
     auto *u = r->upstream;
-    auto &exchange = *Exchange::find(r);
+    auto *&page = exchange.attempt.page;
+    if (u->buffer.start != page || piece != size_of(u->buffer)) {
+        return;
+    }
+    auto *large =
+        static_cast<u_char *>(ngx_palloc(r->pool, u->conf->buffer_size));
+    if (large != nullptr) {
+        use_buffer(u->buffer, large, u->conf->buffer_size);
+    }
+}
+
+// Of what is behind buf->pos.
+ngx_int_t take_chunks(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *u = r->upstream;
     auto &chunked = exchange.attempt.chunked;
     auto *buf = &u->buffer;
-
-    shrink_while_streaming(r, exchange, bytes);
-    buf->pos = buf->last;
-    buf->last += bytes;
 
     for (;;) {
         ngx_int_t rc =
@@ -113,22 +135,38 @@ ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
     }
 }
 
+ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
+    auto *r = static_cast<ngx_http_request_t *>(data);
+    auto *buf = &r->upstream->buffer;
+    auto &exchange = *Exchange::find(r);
+    auto piece = static_cast<std::size_t>(bytes);
+
+    shrink_while_streaming(r, exchange, piece);
+    buf->pos = buf->last;
+    buf->last += bytes;
+    ngx_int_t rc = take_chunks(r, exchange);
+    grow_while_streaming(r, exchange, piece);
+    return rc;
+}
+
 }  // namespace
 
-void shrink_buffer(ngx_http_request_t *r, std::size_t size) noexcept {
+void shrink_buffer(ngx_http_request_t *r, Exchange &exchange,
+                   std::size_t size) noexcept {
     auto &buf = r->upstream->buffer;
-    if (static_cast<std::size_t>(buf.end - buf.start) <= ngx_pagesize ||
-        size > ngx_pagesize) {
+    auto *&page = exchange.attempt.page;
+    if (size_of(buf) <= ngx_pagesize || size > ngx_pagesize) {
         return;
     }
-    auto *page = static_cast<u_char *>(ngx_palloc(r->pool, ngx_pagesize));
+    if (page == nullptr) {
+        page = static_cast<u_char *>(ngx_palloc(r->pool, ngx_pagesize));
+    }
     if (page == nullptr) {
         return;  // it goes on with the one it has
     }
     ngx_memcpy(page, buf.last, size);
     ngx_pfree(r->pool, buf.start);
-    buf.start = buf.pos = buf.last = page;
-    buf.end = page + ngx_pagesize;
+    use_buffer(buf, page, ngx_pagesize);
 }
 
 bool has_no_body(ngx_http_request_t *r) noexcept {
@@ -140,6 +178,7 @@ bool has_no_body(ngx_http_request_t *r) noexcept {
 ngx_int_t init_body(void *data) noexcept {
     auto *r = static_cast<ngx_http_request_t *>(data);
     auto *u = r->upstream;
+    auto &exchange = *Exchange::find(r);
 
     if (has_no_body(r)) {
         u->length = 0;
@@ -152,9 +191,8 @@ ngx_int_t init_body(void *data) noexcept {
     if (u->length == 0) {
         u->keepalive =
             !u->headers_in.connection_close && u->buffer.pos == u->buffer.last;
-    } else if (u->buffer.pos == u->buffer.last &&
-               !Exchange::find(r)->attempt.guarded) {
-        shrink_buffer(r, 0);
+    } else if (u->buffer.pos == u->buffer.last && !exchange.attempt.guarded) {
+        shrink_buffer(r, exchange, 0);
     }
     return NGX_OK;
 }
@@ -162,11 +200,13 @@ ngx_int_t init_body(void *data) noexcept {
 ngx_int_t copy_body(void *data, ssize_t bytes) noexcept {
     auto *r = static_cast<ngx_http_request_t *>(data);
     auto *u = r->upstream;
-    shrink_while_streaming(r, *Exchange::find(r), bytes);
-    auto *buf = &u->buffer;
-    auto *pos = buf->last;
+    auto &exchange = *Exchange::find(r);
+    auto piece = static_cast<std::size_t>(bytes);
+
+    shrink_while_streaming(r, exchange, piece);
+    auto *pos = u->buffer.last;
     auto length = bytes;
-    buf->last += bytes;
+    u->buffer.last += bytes;
 
     if (u->length >= 0 && bytes > u->length) {
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
@@ -188,6 +228,7 @@ ngx_int_t copy_body(void *data, ssize_t bytes) noexcept {
             u->keepalive = !u->headers_in.connection_close;
         }
     }
+    grow_while_streaming(r, exchange, piece);
     return NGX_OK;
 }
 

@@ -6,6 +6,8 @@
 
 namespace keystile {
 
+class Exchange;
+
 // Whether the reply has no body, whatever its headers say (RFC 9112 6.3).
 bool has_no_body(ngx_http_request_t *r) noexcept;
 
@@ -14,7 +16,8 @@ bool has_no_body(ngx_http_request_t *r) noexcept;
 // be open for long. `size` bytes of it, from u->buffer.last on, are kept, if
 // they fit; nothing else of it may be in use. u->buffer is then empty, and
 // those bytes are behind it, as they were.
-void shrink_buffer(ngx_http_request_t *r, std::size_t size) noexcept;
+void shrink_buffer(ngx_http_request_t *r, Exchange &exchange,
+                   std::size_t size) noexcept;
 
 // u->input_filter_init and u->input_filter; data is the request. They follow
 // ngx_http_proxy_input_filter_init() and its non-buffered filters.

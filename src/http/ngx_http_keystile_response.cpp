@@ -261,7 +261,7 @@ ngx_int_t pass_reply(ngx_http_request_t *r) noexcept {
         }
         auto there = u->buffer.last - u->buffer.pos;
         u->buffer.last = u->buffer.pos;
-        shrink_buffer(r, static_cast<std::size_t>(there));
+        shrink_buffer(r, exchange, static_cast<std::size_t>(there));
         u->buffer.last += there;
     }
     exchange.attempt.relaying = true;
