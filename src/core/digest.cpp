@@ -6,6 +6,8 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
+#include <bit>
+
 #include "ascii.hpp"
 
 namespace keystile {
@@ -57,9 +59,16 @@ bool Sha256::digest(std::string_view text, Sha256Digest &digest) noexcept {
            SHA256_Final(digest.data(), &context) == 1;
 }
 
+// All words are looked at, and nothing is decided before the last: as
+// CRYPTO_memcmp(), which goes byte by byte.
 bool equal_in_constant_time(const Sha256Digest &a,
                             const Sha256Digest &b) noexcept {
-    return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+    using Words = std::array<std::uint64_t, 4>;
+    auto x = std::bit_cast<Words>(a);
+    auto y = std::bit_cast<Words>(b);
+    auto difference =
+        (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]);
+    return difference == 0;
 }
 
 bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept {

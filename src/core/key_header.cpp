@@ -9,7 +9,11 @@ namespace {
 
 constexpr std::string_view kBearer = "bearer";
 
-constexpr bool is_key_char(char c) noexcept { return c > 0x20 && c < 0x7F; }
+bool is_key(std::string_view text) noexcept {
+    return none_of_bytes(text, [](ByteVector bytes) {
+        return (bytes <= 0x20) | (bytes >= 0x7F);
+    });
+}
 
 // What follows the Bearer scheme, or nothing when the scheme is another.
 std::string_view after_bearer(std::string_view value) noexcept {
@@ -30,7 +34,7 @@ std::string_view read_key_header(std::string_view name,
     if (key.empty() && !equals_ignoring_case(name, "authorization")) {
         key = value;
     }
-    if (key.size() > kLongestKey || !all<is_key_char>(key)) {
+    if (key.size() > kLongestKey || !is_key(key)) {
         return {};
     }
     return key;
