@@ -22,7 +22,7 @@ TurnRequest RequestModel::end() noexcept {
 
 TurnRequest peek_model(std::string_view beginning) noexcept {
     TurnRequestReader reader;
-    reader.take(beginning.substr(0, kPeek));
+    reader.take_to_model(beginning.substr(0, kPeek));
     TurnRequest request;
     if (reader.so_far().naming == TurnRequest::Naming::named) {
         request.naming = TurnRequest::Naming::named;

@@ -43,9 +43,9 @@ private:
 // How much of a body peek_model() looks at.
 inline constexpr std::size_t kPeek = 1024;
 
-// The model that a body names in its first kPeek bytes, of which `beginning`
-// may be a part: `named` or `missing`. For labels and never for decisions: the
-// same body may name another later, and one with a coding names none.
+// The first model that a body names in its first kPeek bytes, of which
+// `beginning` may be a part: `named` or `missing`. For labels and never for
+// decisions: the same body may name another, and one with a coding names none.
 TurnRequest peek_model(std::string_view beginning) noexcept;
 
 }  // namespace keystile

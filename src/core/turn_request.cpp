@@ -26,6 +26,16 @@ void TurnRequestReader::take(std::string_view piece) noexcept {
     }
 }
 
+void TurnRequestReader::take_to_model(std::string_view piece) noexcept {
+    while (request_.naming == TurnRequest::Naming::missing) {
+        auto value = scan_.next(piece);
+        if (!value) {
+            return;
+        }
+        take_value(*value);
+    }
+}
+
 TurnRequest TurnRequestReader::end_text() noexcept {
     auto request = request_;
     request.prewarm = request.prewarm && !generates_;

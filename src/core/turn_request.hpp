@@ -34,6 +34,9 @@ public:
     // More of the text.
     void take(std::string_view piece) noexcept;
 
+    // The same, and no further than the first model.
+    void take_to_model(std::string_view piece) noexcept;
+
     // The text ended: what it asks. Begins another.
     TurnRequest end_text() noexcept;
 
