@@ -137,7 +137,7 @@ struct LocConf {
 
     RecordConf *record;  // null: off
     Zone *meter;         // of keystile_meter; null: off
-    Zone *shown;  // of keystile_usage, keystile_status
+    Zone *shown;         // of keystile_usage, keystile_status
     StatusFormat status_format;
 
     ngx_array_t *rules;        // Rule

@@ -105,9 +105,9 @@ public:
 
     // What it costs; null where nobody counts.
     Meter *meter = nullptr;
-    Tunnel *tunnel = nullptr;     // a WebSocket that is read; else null
+    Tunnel *tunnel = nullptr;      // a WebSocket that is read; else null
     Recorder *recorder = nullptr;  // null where nothing is recorded
-    bool may_be_charged = false;  // there was no reply, but not by a failure
+    bool may_be_charged = false;   // there was no reply, but not by a failure
 
     Upload upload;
 
