@@ -67,6 +67,20 @@ my %EXAMPLES = (
         ],
         more => \&check_figures,
     },
+    'recording/recording.conf' => {
+        host   => 'api.openai.com',
+        line   => "Authorization: Bearer $KEY",
+        passes => [
+            ['POST', '/v1/responses', \@BEARER],
+            ['POST', '/v1/responses/compact', \@BEARER],
+        ],
+        upgrades => '/v1/responses',
+        bounces  => [
+            [401, 'POST', '/v1/responses', []],
+            [403, 'POST', '/v1/files',     \@BEARER],
+        ],
+        more => \&check_conversation,
+    },
     'claude-code.conf' => {
         host   => 'api.anthropic.com',
         line   => "x-api-key: $KEY",
@@ -170,6 +184,7 @@ my @CHANGES = (
     ['the keys'  => qr{/etc/keystile(?=/)},  '%%DIR%%'],
     ['the site, if any' => qr{/var/www/html}, '%%DIR%%/html'],
     ['the state, if any' => qr{/var/lib/keystile(?=/)}, '%%DIR%%'],
+    ['the records, if any' => qr{/var/log/keystile(?=/)}, '%%DIR%%'],
     ['the operator, if any' =>
         qr/(?<=listen) +127\.0\.0\.1:8080(?=;\s+server_name +localhost;)/,
         ' 127.0.0.1:%%OPERATOR%%'],
@@ -331,8 +346,65 @@ sub check_figures ($nginx, $provider) {
     return;
 }
 
-is_deeply [sort map { $_->basename } @{$DIRECTORY->list}],
-    [sort keys %EXAMPLES], 'every example is run';
+# What the page about it asks of jq, of turns that are recorded.
+sub check_conversation ($nginx, $provider) {
+    my $ask = sub ($session, %members) {
+        return request($nginx->port, tls => {}, method => 'POST',
+            target => '/v1/responses',
+            headers => [@BEARER, 'session-id' => $session],
+            body => encode_json({model => 'gpt-5', %members}));
+    };
+    my @items = ({type => 'reasoning', summary => []},
+        {type => 'message', role => 'assistant',
+            content => [{type => 'output_text', text => 'Let me look.'}]},
+        {type => 'function_call', name => 'ls', arguments => '{"a":1}'});
+    my @output = (\@items, [{type => 'message', role => 'assistant',
+        content => [{type => 'output_text', text => 'Two files.'}]}]);
+    $provider->answer(sub ($request) {
+        $request->reply(200, undef, encode_json({object => 'response',
+            output => shift @output,
+            usage  => {input_tokens => 10, output_tokens => 2}}));
+    });
+    my @input = ({role => 'user', content => 'What is here?'});
+    $ask->('S1', input => \@input);
+    push @input, @items, {type => 'function_call_output', output => 'a b'};
+    $ask->('S1', input => \@input);
+    $provider->answer(sub ($request) { $request->reply(500) });
+    $ask->('S2', input => 'Hi');
+
+    my $file = $nginx->dir . '/turns.jsonl';
+    Await::await('five lines', sub {
+        -e $file && path($file)->slurp =~ tr/\n// == 5 });
+    my $page = path($DIRECTORY, 'recording/README.md')->slurp;
+    my $jq = sub ($pattern, %values) {
+        my ($command) = $page =~ /^    (jq $pattern.*?turns\.jsonl\b[^\n]*)/ms
+            or return fail("there is jq $pattern");
+        $command =~ s/\b$_\b/$values{$_}/ for keys %values;
+        $command =~ s/\bturns\.jsonl\b/$file/;
+        $command =~ s/^    //gm;
+        my $folder = path($DIRECTORY, 'recording');
+        my $said = qx{cd $folder && $command 2>&1};
+        is $?, 0, "jq $pattern" or diag $said;
+        return $said =~ s/^20\S+Z //gmr;
+    };
+    is $jq->('-rs --arg id', SESSION => 'S1'), <<'END', 'a conversation';
+user: What is here?
+assistant: Let me look.
+assistant: ls({"a":1})
+tool: a b
+assistant: Two files.
+END
+    is $jq->('-rs --arg id', SESSION => 'S2'), "[upstream_status]\n",
+        'one without an answer';
+    like $jq->(q{-rs 'group_by}), qr/^S1\tada\t2\t20\t4$/m, 'sessions';
+    is $jq->(q{-r '.dropped}), "      1 upstream_status\n", 'what is dropped';
+    is split(/\n/, $jq->(q{-rs 'sort_by})), 5, 'the slowest';
+    return;
+}
+
+my @examples = map { $_->to_rel($DIRECTORY)->to_string }
+    grep { /\.conf\z/ } @{$DIRECTORY->list_tree};
+is_deeply [sort @examples], [sort keys %EXAMPLES], 'every example is run';
 subtest $_ => \&check_example, $_, $EXAMPLES{$_} for sort keys %EXAMPLES;
 
 done_testing;

@@ -30,6 +30,7 @@ my %ARITY = (
     NGX_CONF_TAKE2  => [2, 2],
     NGX_CONF_TAKE12 => [1, 2],
     NGX_CONF_TAKE23 => [2, 3],
+    NGX_CONF_TAKE1234 => [1, 4],
     NGX_CONF_FLAG   => [1, 1],
     NGX_CONF_1MORE  => [1, UNLIMITED],
     NGX_CONF_2MORE  => [2, UNLIMITED],
@@ -190,6 +191,8 @@ sub defaults_in_code () {
     $default{keystile_next_credential}
         = join(' ', 'keystile_next_credential',
         map { "http_$_" } $conditions =~ /on_(\d+)/g) . ';';
+    $default{keystile_record} = 'keystile_record off;'
+        if $CODE{conf} =~ /_ptr_value\(conf\.record, prev\.record, nullptr\)/;
     return \%default;
 }
 
@@ -281,8 +284,8 @@ my @CHECKS = (
         ['one is missing' => qr/^### keystile_inject\n.*?(?=^#)/ms, '',
             qr/keystile_inject: not in README/],
         ['one too many' => qr/^### keystile_inject\n(.*?)(?=^#)/ms,
-            sub ($m) { $m . $m =~ s/inject/record/gr },
-            qr/keystile_record: not in the code/],
+            sub ($m) { $m . $m =~ s/inject/eject/gr },
+            qr/keystile_eject: not in the code/],
         ['a context' => qr/Context: \K http(?=\n)/, ' http, server',
             qr/README.md has http, server; the code, http$/m],
         ['too few arguments' => qr/keystile_set_header name \Kvalue(?=;)/, '',

@@ -170,12 +170,15 @@ subtest 'files that are not written to' => sub {
     fails 'no directory', 'No such file', with("$dir/none/a.jsonl");
 
     mkdir "$dir/open" or die "mkdir: $!";
-    for my $mode (0777, 01777, 0770) {
+    for my $mode (0777, 01777, 0775) {
         chmod $mode, "$dir/open";
         fails sprintf('a directory of mode %04o', $mode),
             'others than the owner may write to its directory',
             with("$dir/open/a.jsonl");
     }
+    chmod 0700, "$dir/open";
+    fails 'a directory of root alone', 'user may not enter its directory',
+        with("$dir/open/a.jsonl") if $> == 0;
     chmod 0755, "$dir/open";
     passes 'one of mode 0755', with("$dir/open/a.jsonl");
     is sprintf('%04o', S_IMODE((stat "$dir/open/a.jsonl")[2])), '0600',

@@ -22,7 +22,16 @@ constexpr mode_t kMode = S_IRUSR | S_IWUSR;
 
 // Nobody but the owner may write to what holds prompts, or to where it is, and
 // not everyone may read it.
-const char *fault_of_directory(const struct stat &status) noexcept {
+const char *fault_of_directory(const ngx_core_conf_t &core,
+                               const struct stat &status) noexcept {
+    bool is_root = geteuid() == 0;
+    bool known = core.user != static_cast<ngx_uid_t>(NGX_CONF_UNSET_UINT);
+    mode_t enters = status.st_uid == core.user    ? S_IXUSR
+                    : status.st_gid == core.group ? S_IXGRP
+                                                  : S_IXOTH;
+    if (is_root && known && core.user != 0 && (status.st_mode & enters) == 0) {
+        return "the workers' user may not enter its directory";
+    }
     if (status.st_uid != 0 && status.st_uid != geteuid()) {
         return "its directory must belong to root or to the user that starts "
                "nginx";
@@ -46,7 +55,8 @@ const char *fault_of_file(const struct stat &status) noexcept {
 
 // Opens the file, which is made where it is not there. Everyone who can change
 // the directory is trusted, so that nginx may open it by its name later.
-const char *open_file(const char *path, FileDescriptor &file) noexcept {
+const char *open_file(const ngx_core_conf_t &core, const char *path,
+                      FileDescriptor &file) noexcept {
     std::array<char, NGX_MAX_PATH> directory{};
     std::string_view whole{path};
     auto slash = whole.rfind('/');
@@ -60,7 +70,7 @@ const char *open_file(const char *path, FileDescriptor &file) noexcept {
     if (!parent || fstat(parent.get(), &status) != 0) {
         return "";
     }
-    if (const char *fault = fault_of_directory(status)) {
+    if (const char *fault = fault_of_directory(core, status)) {
         return fault;
     }
     file = FileDescriptor{openat(parent.get(), path + slash + 1,
@@ -118,9 +128,11 @@ ngx_int_t take_file(ngx_conf_t *cf, RecordFile &file) noexcept {
     if (ngx_process == NGX_PROCESS_SIGNALLER) {
         return NGX_OK;
     }
+    const auto &core = *reinterpret_cast<ngx_core_conf_t *>(
+        ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module));
     FileDescriptor opened{-1};
-    const char *fault =
-        open_file(reinterpret_cast<const char *>(file.name.data), opened);
+    const char *fault = open_file(
+        core, reinterpret_cast<const char *>(file.name.data), opened);
     if (fault != nullptr) {
         auto error = *fault == '\0' ? ngx_errno : 0;
         ngx_conf_log_error(NGX_LOG_EMERG, cf, error,
