@@ -1,0 +1,242 @@
+#include "record_line.hpp"
+
+#include <gtest/gtest.h>
+#include <jansson.h>
+
+#include <string>
+
+#include "compressed.hpp"
+
+namespace keystile {
+namespace {
+
+class RecordLine : public testing::Test {
+protected:
+    static constexpr std::size_t kMost = 100'000;
+
+    void SetUp() override {
+        auto &head = record_.head;
+        head.most = kMost;
+        head.status = 200;
+        head.seconds = 1'796'083'200;
+        head.milliseconds = 7;
+        head.method.set("POST");
+        head.path.set("/v1/responses");
+    }
+
+    // The line, parsed; checks that it is one.
+    json_t *line() {
+        text_.clear();
+        EXPECT_TRUE(write_record(record_, text_));
+        auto text = text_.view();
+        EXPECT_EQ(text.find('\n'), text.size() - 1);
+        json_decref(json_);
+        json_ = json_loadb(text.data(), text.size(), JSON_ALLOW_NUL, nullptr);
+        EXPECT_NE(json_, nullptr) << text;
+        return json_;
+    }
+
+    void TearDown() override {
+        json_decref(json_);
+        EXPECT_LE(budget_.held(), kBudget);
+        record_.request.drop();
+        record_.response.drop();
+        EXPECT_EQ(budget_.held(), 0U);
+    }
+
+    std::string dropped() {
+        auto *value = json_object_get(line(), "dropped");
+        return json_is_string(value) ? json_string_value(value) : "";
+    }
+
+    // A member of the line, as JSON.
+    std::string member(const char *name) {
+        auto *text = json_dumps(json_object_get(line(), name),
+                                JSON_COMPACT | JSON_ENCODE_ANY);
+        std::string copy = text == nullptr ? "" : text;
+        free(text);
+        return copy;
+    }
+
+    static constexpr std::size_t kBudget = 1'000'000;
+    RecordBudget budget_{kBudget};
+    Record record_{budget_, kMost};
+    HeapText text_;
+    json_t *json_ = nullptr;
+};
+
+TEST_F(RecordLine, HasItsTime) {
+    EXPECT_EQ(member("time"), R"("2026-12-01T00:00:00.007Z")");
+    record_.head.milliseconds = 999;
+    EXPECT_EQ(member("time"), R"("2026-12-01T00:00:00.999Z")");
+}
+
+TEST_F(RecordLine, KeepsARequestAsItIs) {
+    record_.request.append("{\"a\" : [1.0,\n1e30 ],\t\"a\":\"\\u0000<\"}");
+    record_.response.append("{}");
+    line();
+    EXPECT_NE(
+        text_.view().find(R"("request":{"a":[1.0,1e30],"a":"\u0000<"},)"),
+        std::string_view::npos)
+        << text_.view();
+}
+
+TEST_F(RecordLine, TakesARequestThatIsNoJsonForText) {
+    record_.request.append("{\"a\":\n");
+    record_.response.append("{}");
+    EXPECT_EQ(member("request"), R"("{\"a\":\n")");
+    EXPECT_EQ(dropped(), "request_decode");
+}
+
+TEST_F(RecordLine, WritesBase64) {
+    record_.response.append("{}");
+    for (auto [bytes, base64] : {std::pair{"\xFF", "/w=="},
+                                 {"\xFF\x01", "/wE="},
+                                 {"\xFF\x01z", "/wF6"},
+                                 {"\xFF\x01z\xFE", "/wF6/g=="}}) {
+        record_.request.restart(kMost);
+        record_.request.append(bytes);
+        EXPECT_EQ(member("request"),
+                  std::string{"{\"base64\":\""} + base64 + "\"}");
+    }
+}
+
+TEST_F(RecordLine, UnpacksBothBodies) {
+    record_.head.request_encoding.set("zstd");
+    record_.head.request_encoding.add("gzip");
+    record_.head.response_encoding.set("gzip");
+    record_.request.append(gzipped(zstd_stream("{\"model\":\"m\"}")));
+    record_.response.append(gzipped("{\"b\":2}"));
+    EXPECT_EQ(member("request"), R"({"model":"m"})");
+    EXPECT_EQ(member("response"), R"({"b":2})");
+    EXPECT_EQ(member("model"), R"("m")");
+    EXPECT_EQ(dropped(), "");
+}
+
+TEST_F(RecordLine, StopsWhereABodyUnpacksToTooMuch) {
+    record_.head.request_encoding.set("zstd");
+    record_.request.append(zstd_stream("{", 21, 50'000'000));
+    record_.response.append("{}");
+    EXPECT_EQ(json_string_length(json_object_get(line(), "request")), kMost);
+    EXPECT_EQ(member("truncated"), R"(["request"])");
+    EXPECT_EQ(dropped(), "");
+}
+
+TEST_F(RecordLine, SaysWhatIsBroken) {
+    record_.head.response_encoding.set("gzip");
+    record_.request.append("{}");
+    auto whole = gzipped("{\"b\":2}");
+    for (std::size_t size : {whole.size() - 1, whole.size() / 2}) {
+        record_.response.restart(kMost);
+        record_.response.append(std::string_view{whole}.substr(0, size));
+        EXPECT_EQ(dropped(), "response_decode") << size;
+    }
+}
+
+TEST_F(RecordLine, KeepsNoBodyOfWhatIsNoTurn) {
+    record_.request.append("{\"model\":\"m\"}");
+    record_.response.append("{}");
+    record_.head.path.set("/v1/embeddings");
+    EXPECT_EQ(dropped(), "non_turn_request");
+    EXPECT_EQ(member("request"), "");
+    record_.head.status = 429;
+    EXPECT_EQ(dropped(), "upstream_status");
+    record_.head.status = 0;
+    EXPECT_EQ(dropped(), "upstream_no_response");
+    record_.head.end = RecordEnd::client_left;
+    EXPECT_EQ(dropped(), "client_disconnect");
+    EXPECT_EQ(member("response"), "");
+    EXPECT_EQ(member("model"), R"("m")");
+}
+
+TEST_F(RecordLine, LeavesOutWhatThereIsNoMemoryFor) {
+    record_.request.append("{\"model\":\"m\"}");
+    RecordBudget small{10'000};
+    {
+        RecordBytes bytes{small, kMost};
+        bytes.append(std::string(4000, 'x'));
+        EXPECT_FALSE(bytes.is_over_budget());
+        bytes.append(std::string(20'000, 'x'));
+        EXPECT_TRUE(bytes.is_over_budget());
+        EXPECT_EQ(small.held(), 0U);
+        bytes.append("y");
+        EXPECT_EQ(bytes.seen(), 24'001U);
+    }
+    EXPECT_EQ(small.held(), 0U);
+}
+
+TEST_F(RecordLine, CutsWhatIsLongerThanItMayBe) {
+    record_.response.append("{}");
+    record_.request.restart(5);
+    record_.request.append("abc");
+    record_.request.append("defg");
+    EXPECT_EQ(member("request"), R"("abcde")");
+    EXPECT_EQ(member("request_bytes"), "7");
+    EXPECT_EQ(member("truncated"), R"(["request"])");
+    EXPECT_EQ(dropped(), "");
+}
+
+TEST_F(RecordLine, HidesKeys) {
+    const std::string key = "sk-test-0123456789abcdef";
+    record_.head.hide(key);
+    record_.head.hide("short");
+    record_.request.append("{\"a\":\"" + key + key + "\",\"b\":\"short x" +
+                           key.substr(1) + "\"}");
+    record_.response.append("{}");
+    auto stars = std::string(key.size(), '*');
+    EXPECT_EQ(member("request"), "{\"a\":\"" + stars + stars +
+                                     "\",\"b\":\"short x" + key.substr(1) +
+                                     "\"}");
+    EXPECT_EQ(member("hidden_keys"), "2");
+}
+
+TEST_F(RecordLine, ReadsGeminisPath) {
+    record_.head.path.set("/v1beta/models/g%3AstreamGenerateContent");
+    record_.request.append("{}");
+    record_.response.append(
+        R"([{"candidates":[{"content":{"parts":[{"text":"a"}]}}]},)"
+        R"({"candidates":[{"content":{"parts":[{"text":"b"}]},)"
+        R"("finishReason":"STOP"}]}])");
+    EXPECT_EQ(member("api"), R"("gemini")");
+    EXPECT_EQ(member("model"), R"("g")");
+    EXPECT_EQ(member("stream"), "true");
+    EXPECT_NE(member("response").find(R"("text":"ab")"), std::string::npos)
+        << text_.view();
+    EXPECT_EQ(dropped(), "");
+}
+
+TEST_F(RecordLine, JoinsTheMessagesOfASocket) {
+    record_.head.is_websocket = true;
+    record_.head.status = 101;
+    record_.request.append(R"({"type":"response.create","model":"m"})");
+    record_.response.append("\x1E{\"type\":\"codex.rate_limits\"}");
+    record_.response.append("\x1E{\"type\":\"response.completed\",");
+    record_.response.append("\"response\":{\"id\":\"r\"}}");
+    EXPECT_EQ(member("response"), R"({"id":"r"})");
+    EXPECT_EQ(dropped(), "");
+    record_.response.append(
+        "\x1E{\"type\":\"error\",\"status\":429,\"error\":{}}");
+    EXPECT_EQ(dropped(), "upstream_status");
+    EXPECT_EQ(member("status"), "429");
+}
+
+TEST_F(RecordLine, LeavesBodiesOut) {
+    record_.head.has_bodies = false;
+    record_.request.append("{\"model\":\"m\"}");
+    record_.response.append("data: nothing\n\n");
+    EXPECT_EQ(dropped(), "reducer_error");
+    EXPECT_EQ(member("request") + member("response"), "");
+}
+
+TEST(RecordText, KeepsWhatThereIsRoomFor) {
+    RecordText<6> text;
+    EXPECT_EQ(text.view(), "");
+    text.add("ab");
+    text.add("cdef");
+    EXPECT_EQ(text.view(), "ab, cd");
+    text.set("ghijklm");
+    EXPECT_EQ(text.view(), "ghijkl");
+}
+
+}  // namespace
+}  // namespace keystile
