@@ -138,6 +138,9 @@ subtest 'configurations' => sub {
         max= bodies=yes file_max=-1 file_max=x);
     fails 'a word that is there twice', 'invalid "max=2m"',
         with("$dir/a.jsonl max=1m max=2m");
+    fails 'a file with other lines', 'another directive writes to',
+        http => "access_log $dir/other.log combined buffer=4k;",
+        with("$dir/other.log");
     fails 'two bounds for one file', 'it has another "file_max" elsewhere',
         server => "keystile_record $dir/a.jsonl;",
         with("$dir/a.jsonl file_max=1g");

@@ -16,14 +16,14 @@ public:
     explicit KeyPrint(std::string_view key) noexcept;
 
     // Overwrites the key with "*" wherever it stands in `text`; returns how
-    // often it did. Another text is taken for it by a chance of 1 in 2^61 for
+    // often it did. Another text is taken for it by a chance of 1 in 2^64 for
     // each byte.
     std::size_t blot_out(std::span<char> text) const noexcept;
 
 private:
     std::size_t size_ = 0;
     std::uint64_t sum_ = 0;
-    std::uint64_t highest_ = 0;  // the weight of the first byte
+    std::uint64_t weight_ = 0;  // of the byte before a run
 };
 
 }  // namespace keystile

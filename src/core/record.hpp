@@ -95,7 +95,7 @@ struct RecordHead {
     RecordText<64> response_encoding;
 
     // Of keys that may not stand in the line.
-    std::array<KeyPrint, 4> keys;
+    std::array<KeyPrint, 10> keys;
     std::size_t key_count = 0;
 
     void hide(std::string_view key) noexcept;

@@ -3,10 +3,17 @@
 #include <algorithm>
 #include <new>
 
+#include "json_compact.hpp"
+
 namespace keystile {
 namespace {
 
 constexpr std::size_t kMostElements = 4096;
+
+class NoText final : public TextSink {
+public:
+    void put(std::string_view) noexcept override {}
+};
 
 }  // namespace
 
@@ -63,6 +70,14 @@ json_t *TextPieces::string_of(const Piece &piece) noexcept {
     return json_stringn(text.empty() ? "" : text.data(), text.size());
 }
 
+// jansson asks less of a text than we do, and goes deeper.
+json_t *parse_event(std::string_view text) noexcept {
+    NoText nowhere;
+    return put_compact_json(text, nowhere)
+               ? json_loadb(text.data(), text.size(), JSON_ALLOW_NUL, nullptr)
+               : nullptr;
+}
+
 std::string_view text_member(const json_t *object, const char *name) noexcept {
     const auto *value = json_object_get(object, name);
     return json_is_string(value) ? text_of(value) : std::string_view{};
@@ -106,9 +121,8 @@ json_t *indexed(json_t *array, json_int_t index) noexcept {
     if (json_array_size(array) == kMostElements) {
         return nullptr;
     }
-    Json element{json_pack("{sI}", "index", index)};
-    return json_array_append(array, element.get()) == 0 ? element.get()
-                                                        : nullptr;
+    auto *element = json_pack("{sI}", "index", index);
+    return json_array_append_new(array, element) == 0 ? element : nullptr;
 }
 
 }  // namespace keystile

@@ -81,6 +81,9 @@ std::unique_ptr<ReplyJoin> join_chat() noexcept;
 std::unique_ptr<ReplyJoin> join_messages() noexcept;
 std::unique_ptr<ReplyJoin> join_gemini() noexcept;
 
+// Null for what is no JSON, or deeper than kDeepestJson.
+json_t *parse_event(std::string_view text) noexcept;
+
 // The text of a member that is a string, else empty.
 std::string_view text_member(const json_t *object, const char *name) noexcept;
 

@@ -122,9 +122,7 @@ bool MessagesJoin::fill(const TextPieces::Piece &piece) noexcept {
     }
     if (std::string_view{piece.name} == "input") {
         auto text = piece.text.view();
-        auto *input = text.empty() ? json_object()
-                                   : json_loadb(text.data(), text.size(),
-                                                JSON_ALLOW_NUL, nullptr);
+        auto *input = text.empty() ? json_object() : parse_event(text);
         return json_object_set_new(
                    block, "input",
                    input != nullptr ? input : TextPieces::string_of(piece)) ==

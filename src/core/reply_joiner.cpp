@@ -1,15 +1,9 @@
 #include "reply_joiner.hpp"
 
-#include "json_compact.hpp"
 #include "reply_join.hpp"
 
 namespace keystile {
 namespace {
-
-class NoText final : public TextSink {
-public:
-    void put(std::string_view) noexcept override {}
-};
 
 ReplyForm form_of(std::string_view type, const json_t *event) noexcept {
     auto has = [event](const char *name) {
@@ -58,11 +52,7 @@ ReplyJoiner::ReplyJoiner() noexcept = default;
 ReplyJoiner::~ReplyJoiner() = default;
 
 void ReplyJoiner::take(std::string_view text) noexcept {
-    NoText nowhere;  // jansson asks less of a text, and may go deeper
-    Json event{
-        put_compact_json(text, nowhere)
-            ? json_loadb(text.data(), text.size(), JSON_ALLOW_NUL, nullptr)
-            : nullptr};
+    Json event{parse_event(text)};
     if (!event) {
         failed_ = true;
         return;

@@ -152,6 +152,10 @@ void begin_tending(ngx_cycle_t *cycle) noexcept {
 }  // namespace
 
 ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
+    auto *conf = conf_of(cycle);
+    if (conf != nullptr && give_record_files(cycle, *conf) != NGX_OK) {
+        return NGX_ERROR;
+    }
     current = static_cast<MainConf *>(
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_keystile_module));
     if (current == nullptr || current->credentials.nelts == 0 ||
@@ -164,9 +168,6 @@ ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
     }
     name_memory(cycle);
     harden_master(cycle);
-    if (give_record_files(cycle, *conf_of(cycle)) != NGX_OK) {
-        return NGX_ERROR;
-    }
     return set_fork_hook(cycle);
 }
 

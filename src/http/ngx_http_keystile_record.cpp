@@ -100,7 +100,9 @@ void Recorder::describe_request(RecordHead &head) const noexcept {
 }
 
 void Recorder::describe_reply(RecordHead &head) const noexcept {
-    head.status = exchange_.attempt.status.code;
+    // A head that could not be read to its end is no reply.
+    bool answered = exchange_.attempt.relaying || is_socket_;
+    head.status = answered ? exchange_.attempt.status.code : 0;
     if (exchange_.lends_own) {
         head.credential.set(kPassthrough);
     } else if (exchange_.credential != nullptr) {

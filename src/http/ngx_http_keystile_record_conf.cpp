@@ -141,6 +141,13 @@ ngx_int_t take_file(ngx_conf_t *cf, RecordFile &file) noexcept {
         return NGX_ERROR;
     }
     auto *known = ngx_conf_open_file(cf->cycle, &file.name);
+    if (known != nullptr && known->data != nullptr) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"keystile_record\": another directive writes to "
+                           "\"%V\"",
+                           &file.name);
+        return NGX_ERROR;
+    }
     if (known == nullptr || !keep_open(cf, file, opened)) {
         return NGX_ERROR;
     }

@@ -102,32 +102,29 @@ void push(RecordJob *job) noexcept {
     sem_post(&wakeup);
 }
 
-std::uint64_t lost_in_all(const RecordSink &sink) noexcept {
-    std::uint64_t sum = 0;
-    for (const auto &lost : sink.lost) {
-        sum += lost.load(std::memory_order_relaxed);
-    }
-    return sum;
-}
-
-// The reason that has the most of them.
-RecordLoss usual_loss(const RecordSink &sink) noexcept {
-    std::size_t most = 0;
+// Of what was lost since the last look: the reason that has most of it.
+RecordLoss usual_loss(RecordSink &sink) noexcept {
+    std::size_t usual = 0;
+    std::uint64_t most = 0;
     for (std::size_t i = 0; i < sink.lost.size(); i++) {
-        most = sink.lost[i] > sink.lost[most] ? i : most;
+        auto lost = sink.lost[i].load(std::memory_order_relaxed);
+        auto more = lost - std::exchange(sink.lost_before[i], lost);
+        usual = more > most ? i : usual;
+        most = ngx_max(more, most);
+        sink.lost_in_all += more;
     }
-    return static_cast<RecordLoss>(most);
+    return static_cast<RecordLoss>(usual);
 }
 
 // Said once when records begin to be lost, and once when they are written
 // again.
 void report(RecordSink &sink, ngx_log_t *log) noexcept {
-    auto lost = lost_in_all(sink);
+    auto loss = usual_loss(sink);
     auto written = sink.written.load(std::memory_order_relaxed);
-    bool loses = lost != sink.lost_before;
-    bool writes = written != sink.written_before;
+    bool writes = written != std::exchange(sink.written_before, written);
+    bool loses = loss != RecordLoss::none;
     if (loses && !sink.in_outage) {
-        auto why = ngx::str(name_of(usual_loss(sink)));
+        auto why = ngx::str(name_of(loss));
         ngx_log_error(NGX_LOG_ERR, log, sink.error.load(),
                       "keystile_record: turns are not written to \"%s\": %V",
                       sink.path, &why);
@@ -136,11 +133,10 @@ void report(RecordSink &sink, ngx_log_t *log) noexcept {
         ngx_log_error(NGX_LOG_NOTICE, log, 0,
                       "keystile_record: turns are written to \"%s\" again; "
                       "%uL were not",
-                      sink.path, lost);
+                      sink.path, sink.lost_in_all);
         sink.in_outage = false;
+        sink.lost_in_all = 0;
     }
-    sink.lost_before = lost;
-    sink.written_before = written;
 
     int error = sink.reopen_error.load(std::memory_order_relaxed);
     if (error != sink.said_reopen_error && error != 0) {
@@ -285,9 +281,12 @@ void stop_record_writer(ngx_cycle_t *cycle) noexcept {
 ngx_int_t give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept {
     auto *ccf = reinterpret_cast<ngx_core_conf_t *>(
         ngx_get_conf(cycle->conf_ctx, ngx_core_module));
+    if (ngx_test_config || geteuid() != 0) {
+        return NGX_OK;
+    }
     for (auto *file : ngx::elements<RecordFile *>(&conf.record_files)) {
-        if (geteuid() != 0 || file->fd == NGX_INVALID_FILE) {
-            continue;
+        if (file->fd == NGX_INVALID_FILE) {
+            continue;  // of a process that only signals
         }
         if (fchown(file->fd, ccf->user, static_cast<gid_t>(-1)) != 0) {
             ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,

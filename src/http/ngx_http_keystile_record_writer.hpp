@@ -23,15 +23,17 @@ struct RecordSink {
     RecordSink *next;
     LineFile file;  // the thread's
 
+    static constexpr auto kLosses =
+        static_cast<std::size_t>(RecordLoss::kCount);
+
     std::atomic<std::uint64_t> written{0};
-    std::array<std::atomic<std::uint64_t>,
-               static_cast<std::size_t>(RecordLoss::kCount)>
-        lost{};
+    std::array<std::atomic<std::uint64_t>, kLosses> lost{};
     std::atomic<int> error{0};         // errno of the last loss
     std::atomic<int> reopen_error{0};  // 0 once it succeeds
 
-    // What has been said of them, by the main thread.
-    std::uint64_t lost_before = 0;
+    // What has been seen and said of them, by the main thread.
+    std::array<std::uint64_t, kLosses> lost_before{};
+    std::uint64_t lost_in_all = 0;  // in this outage
     std::uint64_t written_before = 0;
     int said_reopen_error = 0;
     bool in_outage = false;
