@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
+use CodexAuth;
 use Cwd        qw(abs_path);
 use Golden;
 use Mojo::File qw(path);
@@ -50,6 +51,24 @@ my %EXAMPLES = (
             [403, 'POST', '/v1/files',     \@BEARER],
             [405, 'GET',  '/v1/responses', \@BEARER],
         ],
+    },
+    'codex-login.conf' => {
+        host   => 'chatgpt.com',
+        line   => "Authorization: Bearer $KEY",
+        passes => [
+            map({ [@$_[0, 1], \@BEARER, "/backend-api$_->[1]"] }
+                ['POST', '/codex/responses'],
+                ['GET',  '/codex/models?client_version=0.169.0'],
+                ['POST', '/codex/responses/compact']),
+        ],
+        upgrades => '/codex/responses',
+        bounces  => [
+            [401, 'POST', '/codex/responses', []],
+            [403, 'GET',  '/codex/models?api-version=1', \@BEARER],
+            [403, 'POST', '/codex/files', \@BEARER],
+            [404, 'GET',  '/wham/accounts/check', \@BEARER],
+        ],
+        more => \&check_login,
     },
     'metering.conf' => {
         host   => 'api.openai.com',
@@ -241,11 +260,31 @@ sub write_files ($nginx, $text) {
     for my $name ($text =~ m{^ [^#\n]* /etc/keystile/ ([\w./-]+)}gmx) {
         $name =~ /\.key\z/ ? $nginx->key_file($name, "$KEY\n")
             : $name eq 'clients.json' ? $nginx->client_file($shown->{clients})
+            : $name =~ /auth\.json\z/
+            ? $nginx->auth_file($name, login())
             : $name eq 'prices.json'
             ? $nginx->file($name, encode_json($shown->{models}))
             : $nginx->file($name, $content{$name} // die "what is $name?\n");
     }
     $nginx->file('html/index.html', 'the site itself');
+    return;
+}
+
+# With the key as its access token, of which nothing is known then.
+sub login () {
+    my $auth = auth(account => 'acc-example');
+    $auth->{tokens}{access_token} = $KEY;
+    return $auth;
+}
+
+sub check_login ($nginx, $provider) {
+    request($nginx->port, tls => {}, method => 'POST',
+        target => '/codex/responses', body => $BODY,
+        headers => [@BEARER, 'ChatGPT-Account-ID' => 'acc-own']);
+    is_deeply [$provider->last->all('chatgpt-account-id')], ['acc-example'],
+        'the account of the login';
+    is request($nginx->port, tls => {}, target => '/healthz')->status, 200,
+        'health';
     return;
 }
 

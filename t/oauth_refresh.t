@@ -52,6 +52,7 @@ sub is_untouched ($run, $endpoint, $auth, $name) {
 subtest 'a token that expires is renewed' => sub {
     my ($auth, $endpoint) = login();
     my $mark = "$dir/mark";
+    link $file, "$dir/before" or die $!;
     my $run = $endpoint->refresh($file, '--reload', "echo reloaded >> $mark");
     is $run->{status}, 0, 'all is well' or diag $run->{said};
     is $run->{said}, "$file: renewed\n", 'and said';
@@ -71,6 +72,8 @@ subtest 'a token that expires is renewed' => sub {
     is_deeply $now->{tokens}, \%expected, 'the new tokens are there';
     like $now->{last_refresh}, qr/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\z/, 'a time';
     is path($mark)->slurp, "reloaded\n", 'nginx is told, once';
+    is_deeply decode_json(path("$dir/before")->slurp), $auth,
+        'nothing is written over what was there';
     is_deeply beside(), [], 'nothing is left beside it';
 
     is_untouched($endpoint->refresh($file, '--margin', 60),

@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use CodexAuth;
 use File::Temp ();
 use Mojo::DOM;
 use Mojo::File qw(path);
@@ -20,6 +21,7 @@ my $MARKUP   = '<img src=x onerror="alert(1)">';
 my $provider = Provider->new;
 my $nginx    = Nginx->new;
 $nginx->key_file('openai.key', $KEY);
+$nginx->auth_file('auth.json', auth(expires => time + 86_400));
 $nginx->client_file({clients => [
     {
         id     => 'ada',
@@ -30,6 +32,7 @@ $nginx->client_file({clients => [
 ]});
 $nginx->start(<<'CONF', PROVIDER => $provider->address);
     keystile_credential  openai %%DIR%%/openai.key;
+    keystile_credential  "a b"  %%DIR%%/auth.json format=codex-auth;
     keystile_client_keys team %%DIR%%/clients.json;
     keystile_zone        main 1m;
 
@@ -135,6 +138,9 @@ subtest 'the figures' => sub {
     like $dom->at('[data-figure=memory]')->text,
         qr/\A[\d.]+ KiB of [\d.]+ [KM]iB in use\z/, 'the memory of the zone';
     is $dom->at('[data-figure=processes]')->text, 1, 'the processes';
+    like $dom->at('[data-figure=credential]')->text, qr/\Aexpires \w+ \d/,
+        'when a login expires';
+    like $dom->at('#zone-facts')->all_text, qr/Token of a b/, 'and which';
 
     my %rows = map { $_->at('button')->text => $_ }
         $dom->find('#clients tr.client')->each;
