@@ -5,10 +5,9 @@
 #     $nginx->auth_file('auth.json', $auth);    # no token may be in a log
 #     is $request->header('authorization'), "Bearer $auth->{tokens}{access_token}";
 #
-# auth(%) takes account, expires (in ten days), fedramp, opaque (an access token
-# that is no JWT), lifetime (ten days), access and refresh (the end of that
-# token, which fresh_key() makes up). Each token ends in what occurs nowhere
-# else.
+# auth(%) takes account, expires (in ten days), lifetime (ten days), fedramp and
+# opaque (an access token that is no JWT). Each token ends in 40 characters that
+# occur nowhere else.
 
 package CodexAuth;
 
@@ -17,8 +16,7 @@ use Exporter     qw(import);
 use Memory       ();
 use MIME::Base64 qw(encode_base64url);
 use Mojo::JSON   qw(encode_json false true);
-use Nginx;
-use POSIX qw(strftime);
+use POSIX        qw(strftime);
 
 our @EXPORT = qw(auth jwt lines_of timestamp);
 
@@ -71,18 +69,5 @@ sub lines_of ($auth, %with) {
 sub timestamp ($time) { return strftime('%Y-%m-%dT%H:%M:%SZ', gmtime $time) }
 
 sub _random () { return substr Memory::fresh_key('x'), -40 }
-
-# No part of it may appear in a log.
-package Nginx {
-    use Mojo::JSON qw(encode_json);
-
-    sub auth_file ($self, $name, $auth, $mode = 0600) {
-        my $tokens = $auth->{tokens} // {};
-        push @{$self->{secrets}}, grep { length > 7 }
-            map { split /[.]/ } grep { defined }
-            @$tokens{qw(id_token access_token refresh_token)};
-        return $self->file($name, encode_json($auth), $mode);
-    }
-}
 
 1;

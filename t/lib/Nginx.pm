@@ -87,6 +87,13 @@ sub key_file ($self, $name, $content, $mode = 0600) {
     return $self->file($name, $content, $mode);
 }
 
+# An auth.json (see CodexAuth). No part of its tokens may appear in a log.
+sub auth_file ($self, $name, $auth, $mode = 0600) {
+    push @{$self->{secrets}}, map { split /[.]/ }
+        @{$auth->{tokens}}{qw(id_token access_token refresh_token)};
+    return $self->file($name, encode_json($auth), $mode);
+}
+
 # clients.json: keys that are no hash yet are hashed, and the version is set.
 sub client_file ($self, $clients, $name = 'clients.json') {
     my @clients = map {
