@@ -1,28 +1,21 @@
 # conf-examples/: each is a complete configuration that nginx takes, and a
 # request gets through it: to the path it should, with the provider's key once
 # and in its header, and without the caller's.
-#
-# An example runs as it stands, but for what must differ here: @CHANGES.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
-use CodexAuth;
-use Cwd        qw(abs_path);
+use Example;
 use Golden;
 use Mojo::File qw(path);
-use Mojo::JSON qw(decode_json encode_json);
 use Mojo::Util qw(b64_encode);
-use Nginx;
 use Provider;
 use Verdict;
 use Wire;
 
 my $DIRECTORY = path("$FindBin::Bin/../conf-examples");
-my $MODULE    = abs_path($ENV{KEYSTILE_MODULE}
-        // 'build/nginx/ngx_http_keystile_module.so');
 my $KEY       = 'sk-test-provider-e7a1c5';
 my $CALLER    = 'sk-test-caller-91d0b2';
 my $OTHER     = 'sk-test-foreign-3c77f8';
@@ -190,93 +183,6 @@ my %EXAMPLES = (
     },
 );
 
-# What must differ in a test. Each has to be found in every example, but for
-# those that are marked.
-my @CHANGES = (
-    ['the module' => qr{modules/ngx_http_keystile_module\.so}, $MODULE],
-    ['the workers' => qr/worker_processes  auto;/,
-        "worker_processes 1; daemon off; " . ($ENV{KEYSTILE_GLOBALS} // '')],
-    ['their user, without root' => qr/^user .*\n/m, $> == 0 ? undef : ''],
-    ['the log level' => qr/(?<=error\.log);/, ' info;'],
-    ['the logs'  => qr{/var/log/nginx(?=/)}, '%%DIR%%'],
-    ['the pid'   => qr{/run(?=/nginx\.pid)}, '%%DIR%%'],
-    ['the keys'  => qr{/etc/keystile(?=/)},  '%%DIR%%'],
-    ['the site, if any' => qr{/var/www/html}, '%%DIR%%/html'],
-    ['the state, if any' => qr{/var/lib/keystile(?=/)}, '%%DIR%%'],
-    ['the records, if any' => qr{/var/log/keystile(?=/)}, '%%DIR%%'],
-    ['the operator, if any' =>
-        qr/(?<=listen) +127\.0\.0\.1:8080(?=;\s+server_name +localhost;)/,
-        ' 127.0.0.1:%%OPERATOR%%'],
-    ['the listener' => qr/(?<=listen) +(?:127\.0\.0\.1:)?\d+(?=[ ;])/,
-        ' 127.0.0.1:%%PORT%%'],
-    ['the provider' => qr/(?<=server) +[\w.-]+:443;/, ' %%PROVIDER%%;'],
-    ['the authority and the temporary files' => qr/(?<=^http \{\n)/m,
-        'keystile_ssl_trusted_certificate %%CA%%;' . join '',
-        map { " ${_}_temp_path %%DIR%%/$_;" }
-            qw(client_body proxy fastcgi uwsgi scgi)],
-);
-
-# An nginx whose configuration is a whole file.
-package Example {
-    use Mojo::Base 'Nginx', -signatures;
-
-    sub text ($self, $text, %values) {
-        %values = (%values, DIR => $self->dir, PORT => $self->port,
-            OPERATOR => $self->port('operator'));
-        for my $change (@CHANGES) {
-            my ($what, $pattern, $replacement) = @$change;
-            next if !defined $replacement;
-            my $found = $text =~ s/$pattern/$replacement/g;
-            die "$what: not found\n" if !$found && $what !~ /\bif any\b/;
-        }
-        return $text =~ s/%%(\w+)%%/$values{$1}/gr;
-    }
-}
-
-# The JSON files that the example shows in its comments, as they are but for
-# the hashes: of a caller's key in the first place, of others in the next ones.
-# By what they hold, clients or models; one caller where none is shown.
-sub shown_files ($text) {
-    my %shown = (clients => {clients => [{id => 'ada', keys => [$CALLER]}]});
-    while ($text =~ /((?:^\#[ ]{5}[ {].*\n)+)/gm) {
-        my $json = $1 =~ s/^#//gmr;
-        next if $json !~ /\A\s*\{/;
-        my $file = decode_json $json;
-        my @keys = ($CALLER, map { "$OTHER-$_" } 1 .. 9);
-        $_->{keys} = [shift @keys] for @{$file->{clients} // []};
-        $shown{$_} = $file for grep { /clients|models/ } keys %$file;
-    }
-    return \%shown;
-}
-
-# Writes the files that the example names below /etc/keystile.
-sub write_files ($nginx, $text) {
-    my $leaf = $authority->issue('llm.example.com', 'www.example.com');
-    my %content = (
-        'tls/cert.pem' => path($leaf->{cert})->slurp,
-        'tls/key.pem'  => path($leaf->{key})->slurp,
-    );
-    my $shown = shown_files($text);
-    for my $name ($text =~ m{^ [^#\n]* /etc/keystile/ ([\w./-]+)}gmx) {
-        $name =~ /\.key\z/ ? $nginx->key_file($name, "$KEY\n")
-            : $name eq 'clients.json' ? $nginx->client_file($shown->{clients})
-            : $name =~ /auth\.json\z/
-            ? $nginx->auth_file($name, login())
-            : $name eq 'prices.json'
-            ? $nginx->file($name, encode_json($shown->{models}))
-            : $nginx->file($name, $content{$name} // die "what is $name?\n");
-    }
-    $nginx->file('html/index.html', 'the site itself');
-    return;
-}
-
-# With the key as its access token, of which nothing is known then.
-sub login () {
-    my $auth = auth(account => 'acc-example');
-    $auth->{tokens}{access_token} = $KEY;
-    return $auth;
-}
-
 sub check_login ($nginx, $provider) {
     request($nginx->port, tls => {}, method => 'POST',
         target => '/codex/responses', body => $BODY,
@@ -291,9 +197,11 @@ sub check_login ($nginx, $provider) {
 sub check_example ($name, $example) {
     my $text     = $DIRECTORY->child($name)->slurp;
     my $provider = Provider->new(tls => $authority->issue($example->{host}));
-    my $nginx    = Example->new;
-    my @values   = (PROVIDER => $provider->address, CA => $authority->cert);
-    write_files($nginx, $text);
+    my $nginx    = Example->new(authority => $authority, key => $KEY,
+        callers => [$CALLER, map { "$OTHER-$_" } 1 .. 9]);
+    my @values = (PROVIDER => $provider->address, CA => $authority->cert);
+    $nginx->write_files($text);
+    $nginx->file('html/index.html', 'the site itself');
     my ($exit, $said) = $nginx->test_config($text, @values);
     is $exit, 0, 'nginx -t';
     unlike $said, qr/\[(?:warn|error|crit|alert|emerg)\]/, 'without a word'
