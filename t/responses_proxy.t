@@ -64,7 +64,7 @@ my @REFUSED = (
 );
 
 # Other requests: name => [bytes, their status, ours]. They are not asked where
-# theirs is undef, since they answer nothing at all.
+# theirs is undef, since they answer nothing at all, or end.
 my %CASES = (
     'a POST' => ["POST $PATH HTTP/1.1\r\n$HEAD\r\n{}", 200, 200],
     'HTTP/1.0, no Host' =>
@@ -103,6 +103,8 @@ my %CASES = (
         . "x-api-key: a\r\nx-api-key: b\r\n\r\n{}", 200, 200],
     'from a web page' => ["POST $PATH HTTP/1.1\r\n$HEAD"
         . "Origin: https://a.example\r\n\r\n{}", 200, 403],
+    'a shutdown from a web page' => ["GET /shutdown HTTP/1.1\r\n$HOST"
+        . "Sec-Fetch-Site: cross-site\r\n\r\n", undef, 403],
     'another expectation' => ["POST $PATH HTTP/1.1\r\n$HEAD"
         . "Expect: 200-maybe\r\n\r\n{}", 417, 200],
     'a header without a colon' => ["POST $PATH HTTP/1.1\r\n${HEAD}nonsense"

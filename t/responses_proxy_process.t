@@ -12,6 +12,7 @@ use File::Find ();
 use IO::Socket::IP;
 use Memory;
 use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json true);
 use Provider;
 use ResponsesProxy;
 use Wire;
@@ -114,6 +115,28 @@ for my $user (@users) {
             is $proxy->end, 0, 'it ends';
             await_gone('nginx', @nginx);
             is_empty($proxy);
+        };
+
+        subtest "$name: --dump-dir" => sub {
+            my $KEY   = fresh_key('dump');
+            my $proxy = starts(key => $KEY, user => $user,
+                options => ['--dump-dir', 'some/where', '--http-shutdown']);
+            my $file   = path($proxy->folder, 'some/where/turns.jsonl');
+            my $answer = request($proxy->port, method => 'POST',
+                target => $PATH, body => '{"model":"m","input":"a prompt"}',
+                headers => ['x-api-key' => 'sk-test-foreign-91c0']);
+            is $answer->status, 200, 'a turn';
+            request($proxy->port, target => '/v1/models');
+            request($proxy->port, target => '/shutdown');
+            is $proxy->end, 0, 'all of it';
+            my @lines = split /\n/, $file->slurp;
+            is @lines, 1, 'is one line, and a refusal none';
+            my $turn = decode_json($lines[0]);
+            is $turn->{request}{input}, 'a prompt', 'what was asked';
+            is_deeply $turn->{response}, {ok => true}, 'what was answered';
+            unlike $lines[0], qr/\Q$KEY\E|foreign-91/, 'no key';
+            is +(stat $file)[2] & 07777, 0600, 'not for others';
+            is +(stat $file->dirname)[2] & 0066, 0, 'nor where it is';
         };
 
         for my $signal (qw(TERM INT HUP QUIT)) {
@@ -225,6 +248,18 @@ subtest '--upstream-url' => sub {
     is $proxy->end, 1, 'a key in the clear to another host';
     like $proxy->said, qr/insecure_upstream/, 'it says so';
 };
+
+SKIP: {
+    skip 'root\'s workers are root\'s own otherwise' if $> != 0;
+    subtest '--dump-dir, where workers cannot enter' => sub {
+        my $private = File::Temp->newdir('keystile-dump-XXXXXX', TMPDIR => 1);
+        my $proxy = starts(options => ['--dump-dir', "$private/dump"],
+            may_fail => 1);
+        is $proxy->end, 1, 'it does not start';
+        like $proxy->said, qr/^Error: --dump-dir: the workers .*\Q$private\E$/m,
+            'and says so';
+    };
+}
 
 subtest 'other options' => sub {
     my %wrong = ('--nonsense' => 2, 'word' => 2, '--port=x' => 2,

@@ -46,6 +46,7 @@ sub start ($class, @args) {
         DIR => $self->user ? '/run' : File::Spec->tmpdir);
     $self->folder($home);
     path("$home/$_")->make_path for qw(codex tmp);
+    chmod 0755, $home if $> == 0;    # for workers, who are others
     $self->_give_away if $self->user;
     $self->child(Child->start(
         talk    => 1,
@@ -85,7 +86,6 @@ sub _await_server ($self) {
 
 sub _give_away ($self) {
     my ($uid, $gid) = (getpwnam $self->user)[2, 3];
-    chmod 0755, $self->folder;
     chown $uid, $gid, $self->folder,
         map { $self->folder . "/$_" } qw(codex tmp);
     return;
