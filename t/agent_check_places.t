@@ -137,8 +137,9 @@ subtest 'gateways' => sub {
     fails 'without tr', {PATH => "$bin"}, 'nothing can be looked at';
 
     my $secret = 'pass-0123456789';
-    for my $url ("http://user:$secret\@$open/", "http://$secret\@$open",
-        "ftp://$open", $secret, "http://$secret;id/", 'http://a$(id)/',
+    fails $_, {OPENAI_BASE_URL => $_}, 'OPENAI_BASE_URL has a user '
+        for "http://user:$secret\@$open/", "https://$secret\@$open";
+    for my $url ("ftp://$open", $secret, "http://$secret;id/", 'http://a$(id)/',
         'http:///', 'http://:80/', 'http://-e:1/', 'http://a:b:c:/',
         'http://a:/', 'http://a:1x/', 'http://[::1/', 'http://[a.example]/')
     {

@@ -86,6 +86,7 @@ subtest 'auth_request: both must agree' => sub {
                 auth_request       /identity;
                 keystile_admit     team;
                 keystile_allow     POST  /v1/responses;
+                keystile_allow     GET   /v1/responses  websocket;
                 keystile_inject    openai;
                 keystile_pass      https://127.0.0.1:%%UPSTREAM%%;
                 keystile_ssl_name  api.openai.com;
@@ -120,7 +121,18 @@ CONF
     $verdict->refused('the other does not', asks($nginx, $headers->('ada')),
         403);
     $is_silent->();
+    my $handshake = sub {
+        return Wire->handshake($nginx->port, target => '/v1/responses',
+            headers => $headers->('ada'));
+    };
+    $verdict->refused('nor to a WebSocket', $handshake->()->message, 403);
     $identity->answer(sub ($request) { $request->reply(200) });
+    $provider->answer(sub ($request) { $request->accept_websocket });
+    my $socket = $handshake->();
+    $verdict->admitted('now it does', $socket->message, 101);
+    $socket->close;
+    $provider->forget;
+    $verdict = verdict();
     $verdict->refused('keystile does not', asks($nginx, $headers->('other')),
         401, 'invalid_api_key');
     is $identity->last->header('x-client'), undef, 'the other knows nobody';

@@ -57,13 +57,14 @@ sub is_empty ($proxy) {
     return is_deeply [directories_of($proxy)], [], 'and leaves no file';
 }
 
-# Environments, command lines and files that hold any of these bytes.
+# Environments, command lines and files that hold these bytes. An environment
+# that we may not read ourselves holds nothing for others.
 sub places_of ($secret, $folder, @pids) {
     my @files = map { ("/proc/$_/environ", "/proc/$_/cmdline") } @pids;
     File::Find::find({no_chdir => 1, wanted => sub {
         push @files, $_ if -f && !-l;
     }}, $folder);
-    return grep { index(path($_)->slurp, $secret) >= 0 } @files;
+    return grep { index(path($_)->slurp, $secret) >= 0 } grep { -r } @files;
 }
 
 my @users = $> == 0 ? (undef, 'nobody') : undef;
