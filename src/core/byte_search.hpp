@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "byte_vector.hpp"
+
 namespace keystile {
 
 inline constexpr std::uint64_t kOnes = 0x0101010101010101;
@@ -53,15 +55,13 @@ inline const char *find_byte(const char *at, const char *end,
 // Where the first byte that does not stand for itself in a JSON string is: a
 // quote, a backslash or a control byte; or `end`.
 inline const char *find_special(const char *at, const char *end) noexcept {
-    if constexpr (std::endian::native == std::endian::little) {
-        for (; end - at >= 8; at += 8) {
-            auto word = load_word(at);
-            auto special = bytes_below(word, 0x20) |
-                           bytes_below(word ^ (kOnes * '"'), 1) |
-                           bytes_below(word ^ (kOnes * '\\'), 1);
-            if (special != 0) {
-                return at + std::countr_zero(special) / 8;
-            }
+    constexpr std::ptrdiff_t size = sizeof(ByteVector);
+
+    for (; end - at >= size; at += size) {
+        auto bytes = load_as<ByteVector>(at);
+        auto special = (bytes < 0x20) | (bytes == '"') | (bytes == '\\');
+        if (any(special)) {
+            return at + first_of(special);
         }
     }
     while (at != end && static_cast<unsigned char>(*at) >= 0x20 &&

@@ -24,6 +24,17 @@ inline bool any(ByteMask mask) noexcept {
     return (halves[0] | halves[1]) != 0;
 }
 
+// The place of the first byte of which the mask is set, or sixteen.
+inline std::size_t first_of(ByteMask mask) noexcept {
+    auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(mask);
+    auto place = [](std::uint64_t half) {
+        bool is_little = std::endian::native == std::endian::little;
+        return static_cast<std::size_t>(
+            (is_little ? std::countr_zero(half) : std::countl_zero(half)) / 8);
+    };
+    return halves[0] != 0 ? place(halves[0]) : 8 + place(halves[1]);
+}
+
 template <typename Word>
 inline Word load_as(const char *at) noexcept {
     Word word;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ascii.hpp"
+#include "byte_search.hpp"
 
 namespace keystile {
 namespace {
@@ -16,30 +17,41 @@ bool ends_scalar(char c) noexcept {
     return c == ',' || c == '}' || c == ']' || is_json_space(c);
 }
 
+// Of what stands for itself in a string, from its opening quote on.
+std::size_t size_of_text(std::string_view piece) noexcept {
+    const char *begin = piece.data();
+    const char *special = find_special(begin, begin + piece.size());
+    return static_cast<std::size_t>(special - begin);
+}
+
+// As read_whole(), of a value that is not looked at.
+std::size_t size_of_unwanted(std::string_view piece) noexcept {
+    const char *begin = piece.data();
+    const char *end = begin + piece.size();
+    if (piece.empty()) {
+        return 0;
+    }
+    char c = piece.front();
+    if (c == '"') {
+        const char *quote = find_byte(begin + 1, end, '"');
+        bool is_whole = quote != end && quote[-1] != '\\';
+        return is_whole ? static_cast<std::size_t>(quote + 1 - begin) : 0;
+    }
+    if (!is_digit(c) && c != 't' && c != 'f' && c != 'n') {
+        return 0;
+    }
+    const char *after = std::find_if(begin, end, ends_scalar);
+    return after == end ? 0 : static_cast<std::size_t>(after - begin);
+}
+
 }  // namespace
 
 const JsonMember *JsonShape::find(std::string_view name) const noexcept {
-    if ((sizes_ >> name.size() % 64 & 1) == 0) {
-        return nullptr;
-    }
-    if (names_ == Names::any_case) {
-        return find_in_any_case(name);
-    }
-    for (const auto &member : members_) {
-        // Most differ in their first byte: no call for that.
-        if (member.name.size() == name.size() &&
-            (name.empty() ||
-             (member.name.front() == name.front() && member.name == name))) {
-            return &member;
-        }
-    }
-    return nullptr;
-}
-
-const JsonMember *JsonShape::find_in_any_case(
-    std::string_view name) const noexcept {
-    for (const auto &member : members_) {
-        if (equals_ignoring_case(member.name, name)) {
+    for (auto place = place_of(name); places_[place] != 0;
+         place = (place + 1) % kPlaces) {
+        const auto &member = members_[places_[place] - 1U];
+        if (names_ == Names::any_case ? equals_ignoring_case(member.name, name)
+                                      : member.name == name) {
             return &member;
         }
     }
@@ -55,11 +67,59 @@ void JsonScan::start() noexcept {
 
 std::optional<JsonValue> JsonScan::next(std::string_view &piece) noexcept {
     while (!piece.empty()) {
-        if (step(piece)) {
+        if (state_ == State::whole_name ? read_member(piece) : step(piece)) {
             return found();
         }
     }
     return std::nullopt;
+}
+
+// Most members are there whole, without white space: those are read at once.
+// Of others, what is not removed here is read step by step.
+bool JsonScan::read_member(std::string_view &piece) noexcept {
+    auto name = size_of_text(piece);
+    if (piece.size() < name + 2 || piece[name] != '"' ||
+        piece[name + 1] != ':') {
+        return step(piece);
+    }
+    end_name(piece.substr(0, name));
+    state_ = State::value;
+    piece.remove_prefix(name + 2);
+
+    auto size = is_wanted() ? read_whole(piece) : size_of_unwanted(piece);
+    if (size == 0) {
+        return false;
+    }
+    piece.remove_prefix(size);
+    end_value();
+    take_comma(piece);
+    return is_wanted();
+}
+
+// Of a text or a number that `piece` begins with: how long it is, or 0 if it
+// is something else, or not there to its end.
+std::size_t JsonScan::read_whole(std::string_view piece) noexcept {
+    if (piece.starts_with('"')) {
+        auto text = size_of_text(piece.substr(1));
+        auto quote = text + 1;
+        if (text > JsonText::kRoom || quote == piece.size() ||
+            piece[quote] != '"') {
+            return 0;
+        }
+        kind_ = JsonKind::text;
+        found_text_ = piece.substr(1, text);
+        return quote + 1;
+    }
+    constexpr std::size_t safe = 19;  // so many digits are less than 2^64
+    std::size_t size = 0;
+    std::uint64_t count = 0;
+    for (; size < piece.size() && is_digit(piece[size]); size++) {
+        count = count * 10 + static_cast<std::uint64_t>(piece[size] - '0');
+    }
+    kind_ = JsonKind::count;
+    count_ = count;
+    bool ends = size < piece.size() && ends_scalar(piece[size]);
+    return ends && size <= safe ? size : 0;
 }
 
 // Reads one thing, or what there is of it. True if a wanted value is there.
@@ -72,11 +132,6 @@ bool JsonScan::step(std::string_view &piece) noexcept {
         }
         return false;
     case State::whole_name:
-        if (auto name = JsonText::take_whole(piece)) {
-            end_name(*name);
-            take_colon(piece);
-            return false;
-        }
         text_.start();
         state_ = State::name;
         [[fallthrough]];
@@ -242,6 +297,7 @@ bool JsonScan::read_text(std::string_view &piece) noexcept {
         state_ = State::malformed;
     }
     kind_ = text_.is_whole() ? JsonKind::text : JsonKind::long_text;
+    found_text_ = text_.text();
     return is == JsonText::State::closed && end_value();
 }
 
@@ -293,15 +349,8 @@ void JsonScan::skip_scalar(std::string_view &piece) noexcept {
     }
 }
 
-// What most often comes next, without another step: a colon, and a comma with
-// the name after it.
-void JsonScan::take_colon(std::string_view &piece) noexcept {
-    if (piece.starts_with(':')) {
-        piece.remove_prefix(1);
-        state_ = State::value;
-    }
-}
-
+// What most often comes next, without another step: a comma, and the name
+// after it.
 void JsonScan::take_comma(std::string_view &piece) noexcept {
     if (level_ > 0 && piece.starts_with(",\"")) {
         piece.remove_prefix(2);
@@ -327,7 +376,7 @@ bool JsonScan::is_wanted() const noexcept {
 JsonValue JsonScan::found() const noexcept {
     bool is_text = kind_ == JsonKind::text || kind_ == JsonKind::long_text;
     return {member_->field, kind_, kind_ == JsonKind::count ? count_ : 0,
-            is_text ? text_.text() : std::string_view{}};
+            is_text ? found_text_ : std::string_view{}};
 }
 
 }  // namespace keystile

@@ -33,12 +33,16 @@ class JsonShape {
 public:
     enum class Names : std::uint8_t { exact, any_case };
 
-    // `members` outlive the shape.
+    // `members` outlive the shape. They are fewer than kPlaces.
     constexpr explicit JsonShape(std::span<const JsonMember> members,
                                  Names names = Names::exact) noexcept
         : members_{members}, names_{names} {
-        for (const auto &member : members) {
-            sizes_ |= std::uint64_t{1} << member.name.size() % 64;
+        for (std::size_t i = 0; i < members.size(); i++) {
+            auto place = place_of(members[i].name);
+            while (places_[place] != 0) {
+                place = (place + 1) % kPlaces;
+            }
+            places_[place] = static_cast<std::uint8_t>(i + 1);
         }
     }
 
@@ -46,11 +50,23 @@ public:
     const JsonMember *find(std::string_view name) const noexcept;
 
 private:
-    const JsonMember *find_in_any_case(std::string_view name) const noexcept;
+    static constexpr std::size_t kPlaces = 32;
+
+    // Of a hash table: the first and the last letter, in any case, and the
+    // size tell most names apart.
+    static constexpr std::size_t place_of(std::string_view name) noexcept {
+        if (name.empty()) {
+            return 0;
+        }
+        auto first = static_cast<unsigned char>(name.front()) & 31U;
+        auto last = static_cast<unsigned char>(name.back()) & 31U;
+        return (name.size() * 7 + first * 3 + last) % kPlaces;
+    }
 
     std::span<const JsonMember> members_;
     Names names_;
-    std::uint64_t sizes_ = 0;  // of names, as bits: most others have another
+    std::array<std::uint8_t, kPlaces>
+        places_{};  // of members, from 1; 0: none
 };
 
 enum class JsonKind : std::uint8_t {
@@ -120,6 +136,8 @@ private:
         malformed,
     };
 
+    bool read_member(std::string_view &piece) noexcept;
+    std::size_t read_whole(std::string_view piece) noexcept;
     bool step(std::string_view &piece) noexcept;
     bool mark(char c) noexcept;
     bool begin_value(char c) noexcept;
@@ -135,7 +153,6 @@ private:
     void add_to_number(char c) noexcept;
     bool read_literal(std::string_view &piece) noexcept;
     void skip_scalar(std::string_view &piece) noexcept;
-    void take_colon(std::string_view &piece) noexcept;
     void take_comma(std::string_view &piece) noexcept;
     void leave_object() noexcept;
     bool end_value() noexcept;
@@ -148,8 +165,9 @@ private:
     std::uint64_t count_ = 0;
     JsonSkip skip_;
     JsonText text_;
-    std::string_view literal_;  // what is left of it
-    std::uint8_t level_ = 0;    // of path_
+    std::string_view found_text_;  // of `text_`, or of the piece
+    std::string_view literal_;     // what is left of it
+    std::uint8_t level_ = 0;       // of path_
     State state_ = State::value;
     JsonKind kind_{};
     bool listed_ = false;  // the document is an array

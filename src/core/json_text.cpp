@@ -21,18 +21,6 @@ std::string_view take_plain(std::string_view &piece) noexcept {
 
 }  // namespace
 
-std::optional<std::string_view> JsonText::take_whole(
-    std::string_view &piece) noexcept {
-    auto rest = piece;
-    auto plain = take_plain(rest);
-    if (rest.empty() || rest.front() != '"') {
-        return std::nullopt;
-    }
-    rest.remove_prefix(1);
-    piece = rest;
-    return plain;
-}
-
 void JsonText::start() noexcept {
     surrogate_ = 0;
     size_ = 0;

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 namespace keystile {
@@ -17,12 +16,6 @@ public:
     static constexpr std::size_t kRoom = 64;
 
     enum class State : std::uint8_t { open, closed, malformed };
-
-    // What `piece` begins with, after an opening quote, if the whole string is
-    // there and has no escapes: it and its closing quote are removed. None
-    // otherwise, and nothing is removed.
-    static std::optional<std::string_view> take_whole(
-        std::string_view &piece) noexcept;
 
     // What comes next stands after the opening quote.
     void start() noexcept;
