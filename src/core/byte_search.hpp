@@ -71,6 +71,32 @@ inline const char *find_special(const char *at, const char *end) noexcept {
     return at;
 }
 
+// Where the first control byte is, or `end`. DEL is none here.
+inline const char *find_control(const char *at, const char *end) noexcept {
+    constexpr std::ptrdiff_t size = sizeof(ByteVector);
+    auto less = [](ByteVector a, ByteVector b) { return a < b ? a : b; };
+
+    for (; end - at >= 4 * size; at += 4 * size) {
+        auto least =
+            less(less(load_as<ByteVector>(at), load_as<ByteVector>(at + size)),
+                 less(load_as<ByteVector>(at + 2 * size),
+                      load_as<ByteVector>(at + 3 * size)));
+        if (any(least < 0x20)) {
+            break;
+        }
+    }
+    for (; end - at >= size; at += size) {
+        auto controls = load_as<ByteVector>(at) < 0x20;
+        if (any(controls)) {
+            return at + first_of(controls);
+        }
+    }
+    while (at != end && static_cast<unsigned char>(*at) >= 0x20) {
+        at++;
+    }
+    return at;
+}
+
 // Where a CR or an LF first is from `at` to before `end`, or `end`. Goes by
 // windows, so that text without any LF is not searched for one from each CR.
 inline const char *find_line_end(const char *at, const char *end) noexcept {

@@ -3,6 +3,10 @@
 
 #pragma once
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -19,21 +23,36 @@ using ByteVector [[gnu::vector_size(16)]] = std::uint8_t;
 using ByteMask =
     decltype(std::declval<ByteVector>() < std::declval<ByteVector>());
 
+#ifdef __SSE2__
+
+inline bool any(ByteMask mask) noexcept {
+    return _mm_movemask_epi8(std::bit_cast<__m128i>(mask)) != 0;
+}
+
+// The place of the first byte of which the mask is set; there must be one.
+inline std::size_t first_of(ByteMask mask) noexcept {
+    auto bits = _mm_movemask_epi8(std::bit_cast<__m128i>(mask));
+    return static_cast<std::size_t>(
+        std::countr_zero(static_cast<unsigned>(bits)));
+}
+
+#else
+
 inline bool any(ByteMask mask) noexcept {
     auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(mask);
     return (halves[0] | halves[1]) != 0;
 }
 
-// The place of the first byte of which the mask is set, or sixteen.
 inline std::size_t first_of(ByteMask mask) noexcept {
-    auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(mask);
-    auto place = [](std::uint64_t half) {
-        bool is_little = std::endian::native == std::endian::little;
-        return static_cast<std::size_t>(
-            (is_little ? std::countr_zero(half) : std::countl_zero(half)) / 8);
-    };
-    return halves[0] != 0 ? place(halves[0]) : 8 + place(halves[1]);
+    auto bytes = std::bit_cast<std::array<std::uint8_t, 16>>(mask);
+    std::size_t place = 0;
+    while (bytes[place] == 0) {
+        place++;
+    }
+    return place;
 }
+
+#endif
 
 template <typename Word>
 inline Word load_as(const char *at) noexcept {

@@ -1,7 +1,5 @@
 #include "event_stream.hpp"
 
-#include <cstring>
-
 #include "byte_search.hpp"
 
 namespace keystile {
@@ -23,29 +21,26 @@ std::string_view take_line(std::string_view &piece) noexcept {
     return line;
 }
 
-// As find_byte(), for what is not near.
-const char *find_far(const char *at, const char *end, char wanted) noexcept {
-    const auto *found =
-        std::memchr(at, wanted, static_cast<std::size_t>(end - at));
-    return found == nullptr ? end : static_cast<const char *>(found);
-}
-
 }  // namespace
 
+// No line end is passed over: each is a control byte, and any but the LFs that
+// are expected is left to EventStream.
 std::optional<WholeEvent> find_whole_event(std::string_view piece) noexcept {
     const char *begin = piece.data();
     const char *end = begin + piece.size();
     if (piece.starts_with("event:")) {
-        const char *lf = find_far(begin, end, '\n');
-        piece.remove_prefix(static_cast<std::size_t>(lf - begin));
-        piece.remove_prefix(piece.empty() ? 0 : 1);
+        const char *lf = find_control(begin, end);
+        if (lf == end || *lf != '\n') {
+            return std::nullopt;
+        }
+        piece.remove_prefix(static_cast<std::size_t>(lf + 1 - begin));
     }
     if (!piece.starts_with("data: ")) {
         return std::nullopt;
     }
     const char *data = piece.data() + 6;
-    const char *lf = find_far(data, end, '\n');
-    if (end - lf < 2 || lf[1] != '\n' || find_far(begin, lf, '\r') != lf) {
+    const char *lf = find_control(data, end);
+    if (end - lf < 2 || lf[0] != '\n' || lf[1] != '\n') {
         return std::nullopt;
     }
     return WholeEvent{{data, static_cast<std::size_t>(lf - data)},

@@ -31,7 +31,11 @@ void UsageReader::read_form(std::string_view &piece) noexcept {
 
 void UsageReader::read_events(std::string_view piece) noexcept {
     skip_unwanted(piece);
-    while (auto part = stream_.next(piece)) {
+    while (!piece.empty()) {
+        auto part = stream_.next(piece);
+        if (!part) {
+            return;
+        }
         if (part->kind == EventPart::Kind::data) {
             scan_.take(part->data);
         } else {

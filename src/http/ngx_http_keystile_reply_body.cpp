@@ -28,9 +28,9 @@ void meter_reply(Meter &meter, std::string_view piece) noexcept {
 }
 
 // Adds bytes of the reply's buffer to what goes to the client now.
-ngx_int_t hand_on(ngx_http_request_t *r, u_char *pos, u_char *last) noexcept {
+ngx_int_t hand_on(ngx_http_request_t *r, Exchange &exchange, u_char *pos,
+                  u_char *last) noexcept {
     auto *u = r->upstream;
-    auto &exchange = *Exchange::find(r);
     auto size = static_cast<std::size_t>(last - pos);
     if (exchange.attempt.guarded &&
         !passes_guard(exchange, ngx::view({size, pos}))) {
@@ -76,6 +76,9 @@ std::size_t size_of(const ngx_buf_t &buf) noexcept {
 void shrink_while_streaming(ngx_http_request_t *r, Exchange &exchange,
                             std::size_t piece) noexcept {
     auto *u = r->upstream;
+    if (size_of(u->buffer) <= ngx_pagesize) {
+        return;
+    }
     bool was_small =
         std::exchange(exchange.attempt.is_small, piece < ngx_pagesize);
     bool starts_anew = u->buffer.last == u->buffer.start &&
@@ -98,6 +101,7 @@ void grow_while_streaming(ngx_http_request_t *r, Exchange &exchange,
         static_cast<u_char *>(ngx_palloc(r->pool, u->conf->buffer_size));
     if (large != nullptr) {
         use_buffer(u->buffer, large, u->conf->buffer_size);
+        exchange.attempt.is_small = false;
     }
 }
 
@@ -113,7 +117,7 @@ ngx_int_t take_chunks(ngx_http_request_t *r, Exchange &exchange) noexcept {
         if (rc == NGX_OK) {
             auto here = ngx_min(chunked.size,
                                 static_cast<off_t>(buf->last - buf->pos));
-            if (hand_on(r, buf->pos, buf->pos + here) != NGX_OK) {
+            if (hand_on(r, exchange, buf->pos, buf->pos + here) != NGX_OK) {
                 return NGX_ERROR;
             }
             buf->pos += here;
@@ -219,7 +223,7 @@ ngx_int_t copy_body(void *data, ssize_t bytes) noexcept {
             return NGX_OK;
         }
     }
-    if (hand_on(r, pos, pos + length) != NGX_OK) {
+    if (hand_on(r, exchange, pos, pos + length) != NGX_OK) {
         return NGX_ERROR;
     }
     if (u->length >= 0) {
