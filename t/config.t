@@ -66,6 +66,11 @@ subtest 'what is missing' => sub {
         http => $many, inject => "keystile_inject @many;";
     pop @many;
     passes 'as many as that', http => $many, inject => "keystile_inject @many;";
+    fails 'off and something else', '"keystile_inject off" stands alone',
+        inject => 'keystile_inject off openai;';
+    fails 'a credential named off', 'a meaning of its own',
+        http => 'keystile_credential off %%DIR%%/openai.key;';
+    passes 'off', inject => 'keystile_inject off;';
     passes 'passthrough alone', inject => 'keystile_inject passthrough;';
     passes 'passthrough and two', http => $many,
         inject => 'keystile_inject passthrough c1 c2;';

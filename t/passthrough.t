@@ -74,6 +74,10 @@ $nginx->start(<<'CONF',
             keystile_inject openai;
             keystile_pass   http://%%PROVIDER%%;
         }
+        location /bare/ {
+            keystile_inject off;
+            keystile_pass http://%%PROVIDER%%;
+        }
         location /strict/ {
             keystile_foreign_keys reject;
             keystile_pass http://%%PROVIDER%%;
@@ -232,6 +236,20 @@ subtest 'what the provider thinks of it' => sub {
         is $r->body, $body, 'whole';
         is $r->header('www-authenticate'), 'Bearer x', 'with its headers';
         is scalar @{$provider->requests}, 1, 'and nothing else is tried';
+    }
+};
+
+subtest 'nothing at all' => sub {
+    for my $status (200, 401) {
+        $provider->forget->answer(sub ($request) { $request->reply($status) });
+        my $r = request($nginx->port, target => '/bare/a',
+            headers => [Authorization => "Bearer $OWN", 'x-api-key' => $KEY]);
+        is $r->status, $status, "$status passes";
+        my $head = $provider->last->head;
+        is_deeply [grep { index($head, $_) >= 0 } @GATEWAY, $OWN], [],
+            'no credential of any kind';
+        unlike $head, qr/^authorization:/mi, 'nor a header for one';
+        like $head, qr/\r\n\r\n\z/, 'and the head ends as it should';
     }
 };
 

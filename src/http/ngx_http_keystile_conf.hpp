@@ -75,6 +75,7 @@ struct Route {
     RequestHeadPolicy own_head;  // where the caller's own credential goes up
     std::span<const Credential *const> credentials;  // one, or a pool
     bool passthrough;  // the caller's own credential goes before them
+    bool injects;      // false: nothing is, and none of these either
     std::span<const SetHeader> set_headers;
     std::string_view host;              // for the Host header
     std::string_view base;              // path before every target
@@ -100,6 +101,7 @@ struct NextCredential {
 
 // In keystile_inject, and as $keystile_credential.
 inline constexpr std::string_view kPassthrough = "passthrough";
+inline constexpr std::string_view kOff = "off";
 
 inline constexpr time_t kDefaultCooldown = 60;
 

@@ -162,8 +162,10 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     if (char *rv = take_words(cf, words); rv != NGX_CONF_OK) {
         return rv;
     }
-    if (ngx::view(*words.name) == kPassthrough) {
-        return fail(cf, *words.name, "the name has a meaning of its own");
+    auto name = ngx::view(*words.source.name);
+    if (name == kPassthrough || name == kOff) {
+        return fail(cf, *words.source.name,
+                    "the name has a meaning of its own");
     }
     for (auto *other : ngx::elements<Credential *>(&conf.credentials)) {
         if (ngx::view(other->name) == ngx::view(*words.source.name)) {

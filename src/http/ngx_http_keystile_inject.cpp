@@ -159,6 +159,13 @@ ngx_int_t resolve_credentials(ngx_conf_t *cf, const LocConf &conf,
                              "\"keystile_inject\" is missing: name the "
                              "\"keystile_credential\" to send");
     }
+    if (ngx::view(words[0]) == kOff) {
+        return words.size() == 1
+                   ? NGX_OK
+                   : fail_location(cf, conf,
+                                   "\"keystile_inject off\" stands alone");
+    }
+    route.injects = true;
     std::span<const ngx_str_t> names = words;
     if (ngx::view(words[0]) == kPassthrough) {
         route.passthrough = true;

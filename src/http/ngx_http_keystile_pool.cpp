@@ -229,7 +229,11 @@ bool lend_credential(ngx_http_request_t *r, Exchange &exchange) noexcept {
     const auto &route = *conf.route;
     exchange.loan = {};
     exchange.credential = nullptr;
+    exchange.lends_own = false;
 
+    if (!route.injects) {
+        return true;
+    }
     exchange.lends_own = route.passthrough && exchange.presents_own();
     if (exchange.lends_own) {
         return true;

@@ -210,7 +210,7 @@ ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *u = r->upstream;
 
     if (exchange.credential == nullptr) {
-        return pass_reply(r);  // the caller's own: it is theirs to mend
+        return pass_reply(r);  // none, or the caller's own, to be mended there
     }
     if (u->headers_in.status_n == NGX_HTTP_UNAUTHORIZED) {
         return reject(r, exchange, CredentialFault::rejected);

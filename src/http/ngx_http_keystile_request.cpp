@@ -62,11 +62,14 @@ bool append_own(ngx_http_request_t *r, ngx_chain_t **&ll) noexcept {
            append(r->pool, ll, view_buf(r->pool, kCrlf));
 }
 
-// The line in locked memory, or the caller's.
+// The line in locked memory, or the caller's, or none.
 bool append_credential(ngx_http_request_t *r, Exchange &exchange,
                        ngx_chain_t **&ll) noexcept {
     if (exchange.lends_own) {
         return append_own(r, ll);
+    }
+    if (exchange.credential == nullptr) {
+        return true;  // "keystile_inject off"
     }
     const auto &permit = **exchange.decision();
     auto line = exchange.credential->line(permit);
