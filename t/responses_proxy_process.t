@@ -161,6 +161,7 @@ subtest 'killed' => sub {
     my @nginx = nginx_of($proxy);
     is $proxy->end('KILL'), 'a signal', 'it ends';
     await_gone('nginx', @nginx);
+    path($_)->remove_tree for directories_of($proxy);
 };
 
 subtest 'nginx ends' => sub {
