@@ -64,7 +64,7 @@ subtest 'all rejected' => sub {
     outage(rejected => [[401], [401]], [@REJECTED, 40, 45], [@NONE, 40, 45]);
     like $nginx->error_log, qr/does not accept credential "rejected-$_"/,
         "the log names rejected-$_" for 1, 2;
-    my $line = ($nginx->access_log)[-1];
+    my ($line) = ($nginx->access_log(2))[-1];
     is $line, '/rejected/a 503 credential_unavailable', 'and the decision';
 };
 
