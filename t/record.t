@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use Await;
 use Compress::Raw::Zlib ();
 use Golden;
 use IO::Compress::Gzip qw(gzip);
@@ -351,6 +352,13 @@ subtest 'with a meter' => sub {
     is "$line->{usage}{input} $line->{usage}{output}", '100 10', 'the usage';
     cmp_ok abs($line->{cost} - (100 * 1.25 + 10 * 10) / 1e6), '<', 1e-12,
         'and the cost';
+    posted('{', target => '/metered/v1/responses') for 1, 2;
+    my $metrics = sub { request($nginx->port,
+        target => '/status?format=prometheus')->body };
+    await 'the counters', sub { $metrics->() =~ /"request_decode"\} 2$/m };
+    like $metrics->(),
+        qr/^keystile_records_total\{zone="main",dropped=""\} 1$/m,
+        'and what became of turns is counted';
 };
 
 $nginx->stop;

@@ -13,6 +13,7 @@
 #include "figures.hpp"
 #include "histogram.hpp"
 #include "limit.hpp"
+#include "record_loss.hpp"
 
 namespace keystile {
 
@@ -68,6 +69,7 @@ struct ZoneReport {
     std::uint64_t processes;     // workers that use it
     std::int64_t saved_at;       // of its state file; 0: never, or none
     std::uint64_t save_failures;
+    std::array<std::uint64_t, kRecordLosses> records{};  // by RecordLoss
     FirstTokenHistogram first_token;
     DurationHistogram duration;
     std::span<const ClientReport> clients;

@@ -27,6 +27,7 @@
 #include "histogram.hpp"
 #include "limit.hpp"
 #include "model_name.hpp"
+#include "record_loss.hpp"
 
 namespace keystile {
 
@@ -274,6 +275,7 @@ public:
     std::atomic<std::int64_t> saved_at{0};
     std::atomic<std::uint64_t> save_generation{0};
     std::atomic<std::uint64_t> save_failures{0};
+    std::array<std::atomic<std::uint64_t>, kRecordLosses> records{};
 
 private:
     struct Place {

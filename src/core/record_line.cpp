@@ -65,7 +65,7 @@ public:
     Line(const Record &record, HeapText &line) noexcept
         : record_{record}, head_{record.head}, line_{line}, json_{line} {}
 
-    bool write() noexcept;
+    bool write(RecordLoss &loss) noexcept;
 
 private:
     void read() noexcept;
@@ -141,7 +141,7 @@ void Line::read() noexcept {
     bodies_ = loss_ == RecordLoss::none;
 }
 
-bool Line::write() noexcept {
+bool Line::write(RecordLoss &loss) noexcept {
     read();
     json_.begin_object();
     put_head();
@@ -156,6 +156,7 @@ bool Line::write() noexcept {
         put_response();
     }
     put_text_or_null("dropped", name_of(loss_));
+    loss = loss_;
 
     std::size_t hidden = 0;
     for (std::size_t i = 0; i < head_.key_count; i++) {
@@ -340,8 +341,9 @@ void Line::put_stream() noexcept {
 
 }  // namespace
 
-bool write_record(const Record &record, HeapText &line) noexcept {
-    return Line{record, line}.write();
+bool write_record(const Record &record, HeapText &line,
+                  RecordLoss &loss) noexcept {
+    return Line{record, line}.write(loss);
 }
 
 void RecordHead::hide(std::string_view key) noexcept {
@@ -349,26 +351,6 @@ void RecordHead::hide(std::string_view key) noexcept {
     if (key.size() >= kLeast && key_count < keys.size()) {
         keys[key_count++] = KeyPrint{key};
     }
-}
-
-std::string_view name_of(RecordLoss loss) noexcept {
-    constexpr std::array<std::string_view,
-                         static_cast<std::size_t>(RecordLoss::kCount)>
-        kNames{"",
-               "upstream_status",
-               "non_turn_request",
-               "request_decode",
-               "empty_response",
-               "response_decode",
-               "reducer_error",
-               "client_disconnect",
-               "upstream_no_response",
-               "request_over_budget",
-               "sem_full",
-               "disk_full",
-               "file_full",
-               "write_error"};
-    return kNames[static_cast<std::size_t>(loss)];
 }
 
 }  // namespace keystile

@@ -10,7 +10,9 @@
 
 namespace keystile {
 
-// Writes the line, its end included. False when out of memory.
-bool write_record(const Record &record, HeapText &line) noexcept;
+// Writes the line, its end included, and tells what it says is dropped. False
+// when out of memory.
+bool write_record(const Record &record, HeapText &line,
+                  RecordLoss &loss) noexcept;
 
 }  // namespace keystile

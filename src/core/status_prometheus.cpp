@@ -123,6 +123,7 @@ public:
     void zone() noexcept;
     void counters() noexcept;
     void refusals() noexcept;
+    void records() noexcept;
     void open() noexcept;
     void limits() noexcept;
     void credentials() noexcept;
@@ -252,6 +253,18 @@ void Exposition::refusals() noexcept {
     }
 }
 
+void Exposition::records() noexcept {
+    constexpr std::string_view kName = "keystile_records_total";
+    family(kName, "counter", "Turns to be recorded, and what was dropped.");
+    for (std::size_t i = 0; i < report_.records.size(); i++) {
+        if (report_.records[i] != 0) {
+            sample(kName)
+                .label("dropped", name_of(static_cast<RecordLoss>(i)))
+                .value(report_.records[i]);
+        }
+    }
+}
+
 void Exposition::open() noexcept {
     constexpr std::string_view kName = "keystile_open";
     family(kName, "gauge", "Requests and WebSockets that are open.");
@@ -362,6 +375,7 @@ void write_prometheus(const ZoneReport &report, TextSink &sink) noexcept {
     exposition.build();
     exposition.counters();
     exposition.refusals();
+    exposition.records();
     exposition.open();
     exposition.limits();
     exposition.histogram("gen_ai_server_time_to_first_token_seconds",

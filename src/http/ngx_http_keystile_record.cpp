@@ -51,7 +51,7 @@ void Recorder::begin(ngx_http_request_t *r, Exchange &exchange) noexcept {
         (r->method != NGX_HTTP_POST && !permit.websocket())) {
         return;
     }
-    auto *job = make_record_job(*conf->file, conf->most);
+    auto *job = make_record_job(*conf->file, loc_conf(r)->meter, conf->most);
     auto *recorder = job == nullptr
                          ? nullptr
                          : ngx::make<Recorder>(r->pool, r, exchange, *conf);

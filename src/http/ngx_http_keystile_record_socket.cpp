@@ -18,7 +18,7 @@ void Recorder::open_socket() noexcept {
 
 // A job for a turn: what is known of it is what is known of the socket.
 RecordJob *Recorder::likeness() const noexcept {
-    auto *job = make_record_job(*conf_.file, conf_.most);
+    auto *job = make_record_job(*conf_.file, loc_conf(r_)->meter, conf_.most);
     if (job != nullptr) {
         job->record.head = job_->record.head;
     }

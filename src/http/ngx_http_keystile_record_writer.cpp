@@ -7,6 +7,7 @@
 #include "core/record_line.hpp"
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_record.hpp"
+#include "ngx_http_keystile_zone.hpp"
 
 namespace keystile {
 namespace {
@@ -29,16 +30,26 @@ constinit sem_t wakeup{};
 constinit pthread_t thread{};
 constinit bool is_running = false;
 constinit RecordSink *sinks = nullptr;
+constinit RecordTally *tallies = nullptr;
 constinit ngx_event_t report_event{};
 
-void count(RecordSink &sink, RecordLoss loss, int error) noexcept {
-    if (loss == RecordLoss::none) {
-        sink.written.fetch_add(1, std::memory_order_relaxed);
-        return;
+void add(std::atomic<std::uint64_t> &to, std::uint64_t n = 1) noexcept {
+    to.fetch_add(n, std::memory_order_relaxed);
+}
+
+// `dropped` is what the line says, `lost` why there is none.
+void count(RecordJob &job, RecordLoss dropped, RecordLoss lost,
+           int error) noexcept {
+    bool has_line = lost == RecordLoss::none;
+    auto why = static_cast<std::size_t>(has_line ? dropped : lost);
+    if (job.tally != nullptr) {
+        add(job.tally->turns[why]);
     }
-    sink.error.store(error, std::memory_order_relaxed);
-    sink.lost[static_cast<std::size_t>(loss)].fetch_add(
-        1, std::memory_order_relaxed);
+    if (has_line) {
+        return add(job.sink.written);
+    }
+    job.sink.error.store(error, std::memory_order_relaxed);
+    add(job.sink.lost[why]);
 }
 
 // ---- the thread ----
@@ -51,12 +62,13 @@ void reopen(RecordSink &sink) noexcept {
 
 void write(RecordJob &job, HeapText &line) noexcept {
     auto &sink = job.sink;
-    bool made = write_record(job.record, line);
+    RecordLoss dropped{};
+    bool made = write_record(job.record, line, dropped);
     job.record.request.drop();
     job.record.response.drop();
-    auto loss = made ? sink.file.append(line.view(), sink.most)
+    auto lost = made ? sink.file.append(line.view(), sink.most)
                      : RecordLoss::write_error;
-    count(sink, loss, made ? sink.file.error() : ENOMEM);
+    count(job, dropped, lost, made ? sink.file.error() : ENOMEM);
     line.size() > kKeptLine ? line.clear() : line.cut(0);
 }
 
@@ -146,7 +158,35 @@ void report(RecordSink &sink, ngx_log_t *log) noexcept {
     sink.said_reopen_error = error;
 }
 
+// Only here, since a zone may go with its cycle.
+void add_to_zones() noexcept {
+    for (auto *tally = tallies; tally != nullptr; tally = tally->next) {
+        auto *meter = tally->zone->meter;
+        for (std::size_t i = 0; meter != nullptr && i < kRecordLosses; i++) {
+            auto turns =
+                tally->turns[i].exchange(0, std::memory_order_relaxed);
+            if (turns != 0) {
+                add(meter->records[i], turns);
+            }
+        }
+    }
+}
+
+RecordTally *find_tally(Zone *zone) noexcept {
+    auto *tally = tallies;
+    while (tally != nullptr && tally->zone != zone) {
+        tally = tally->next;
+    }
+    if (tally == nullptr && zone != nullptr &&
+        ngx_process == NGX_PROCESS_WORKER) {
+        tally = new (std::nothrow) RecordTally{zone, tallies};
+        tallies = tally == nullptr ? tallies : tally;
+    }
+    return tally;
+}
+
 void report_all(ngx_log_t *log) noexcept {
+    add_to_zones();
     for (auto *sink = sinks; sink != nullptr; sink = sink->next) {
         report(*sink, log);
     }
@@ -216,17 +256,22 @@ RecordJob::RecordJob(RecordSink &to, std::size_t most) noexcept
     record.head.most = most;
 }
 
-RecordJob *make_record_job(RecordFile &file, std::size_t most) noexcept {
-    return is_running && file.sink != nullptr ? new (std::nothrow)
-                                                    RecordJob{*file.sink, most}
-                                              : nullptr;
+RecordJob *make_record_job(RecordFile &file, Zone *zone,
+                           std::size_t most) noexcept {
+    auto *job = is_running && file.sink != nullptr
+                    ? new (std::nothrow) RecordJob{*file.sink, most}
+                    : nullptr;
+    if (job != nullptr) {
+        job->tally = find_tally(zone);
+    }
+    return job;
 }
 
 void drop_record_job(RecordJob *job) noexcept { delete job; }
 
 void submit_record_job(RecordJob *job) noexcept {
     if (queued.load(std::memory_order_relaxed) >= kMostQueued) {
-        count(job->sink, RecordLoss::sem_full, 0);
+        count(*job, RecordLoss::none, RecordLoss::sem_full, 0);
         delete job;
         return;
     }
@@ -234,7 +279,7 @@ void submit_record_job(RecordJob *job) noexcept {
 }
 
 void reopen_record_file(RecordFile &file) noexcept {
-    auto *job = make_record_job(file, 0);
+    auto *job = make_record_job(file, nullptr, 0);
     if (job != nullptr) {
         job->reopens = true;
         push(job);

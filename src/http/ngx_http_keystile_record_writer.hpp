@@ -14,6 +14,7 @@ namespace keystile {
 
 struct MainConf;
 struct RecordFile;
+struct Zone;
 
 // A file as the process knows it. Never freed: the thread may still be using
 // it when the process ends.
@@ -23,20 +24,24 @@ struct RecordSink {
     RecordSink *next;
     LineFile file;  // the thread's
 
-    static constexpr auto kLosses =
-        static_cast<std::size_t>(RecordLoss::kCount);
-
     std::atomic<std::uint64_t> written{0};
-    std::array<std::atomic<std::uint64_t>, kLosses> lost{};
+    std::array<std::atomic<std::uint64_t>, kRecordLosses> lost{};
     std::atomic<int> error{0};         // errno of the last loss
     std::atomic<int> reopen_error{0};  // 0 once it succeeds
 
     // What has been seen and said of them, by the main thread.
-    std::array<std::uint64_t, kLosses> lost_before{};
+    std::array<std::uint64_t, kRecordLosses> lost_before{};
     std::uint64_t lost_in_all = 0;  // in this outage
     std::uint64_t written_before = 0;
     int said_reopen_error = 0;
     bool in_outage = false;
+};
+
+// What became of the turns of a zone, until that is added to it.
+struct RecordTally {
+    Zone *zone;
+    RecordTally *next;
+    std::array<std::atomic<std::uint64_t>, kRecordLosses> turns{};
 };
 
 // A record on its way, or a request to reopen the file.
@@ -44,13 +49,16 @@ struct RecordJob {
     RecordJob(RecordSink &to, std::size_t most) noexcept;
 
     RecordSink &sink;
+    RecordTally *tally = nullptr;
     RecordJob *next = nullptr;
     bool reopens = false;
     Record record;
 };
 
 // Null when out of memory, or when the process has no writer for the file.
-RecordJob *make_record_job(RecordFile &file, std::size_t most) noexcept;
+// What becomes of it is counted in the zone, if there is one.
+RecordJob *make_record_job(RecordFile &file, Zone *zone,
+                           std::size_t most) noexcept;
 
 // Takes the job. It is dropped, and counted, where too many wait.
 void submit_record_job(RecordJob *job) noexcept;

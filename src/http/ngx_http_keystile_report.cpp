@@ -163,6 +163,9 @@ bool report_zone(ngx_pool_t *pool, Zone &zone, ZoneReport &report) noexcept {
     report.full = meter.full();
     report.processes = meter.processes();
     report.saved_at = meter.saved_at.load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < kRecordLosses; i++) {
+        report.records[i] = meter.records[i].load(std::memory_order_relaxed);
+    }
     report.save_failures = meter.save_failures.load(std::memory_order_relaxed);
     report.first_token = meter.first_token();
     report.duration = meter.duration();

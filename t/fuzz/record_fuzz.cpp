@@ -46,7 +46,8 @@ std::string line_of(unsigned kind, std::string_view request,
         record.response.append(piece);
     });
     HeapText line;
-    check(write_record(record, line), "there is memory");
+    RecordLoss loss{};
+    check(write_record(record, line, loss), "there is memory");
     return std::string{line.view()};
 }
 

@@ -108,6 +108,8 @@ struct MadeUpReport {
         report.processes = 4;
         report.saved_at = report.now - 5;
         report.save_failures = 1;
+        report.records[0] = 7;
+        report.records[1] = 2;
         report.first_token.buckets[7] = 10;   // to 250 ms
         report.first_token.buckets[8] = 30;   // to 500 ms
         report.first_token.buckets[14] = 20;  // more than 10 s

@@ -27,7 +27,8 @@ protected:
     // The line, parsed; checks that it is one.
     json_t *line() {
         text_.clear();
-        EXPECT_TRUE(write_record(record_, text_));
+        RecordLoss loss{};
+        EXPECT_TRUE(write_record(record_, text_, loss));
         auto text = text_.view();
         EXPECT_EQ(text.find('\n'), text.size() - 1);
         json_decref(json_);

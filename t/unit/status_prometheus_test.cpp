@@ -184,6 +184,13 @@ TEST(StatusPrometheus, HistogramsAreCumulativeAndInSeconds) {
     }
 }
 
+TEST(StatusPrometheus, RecordsByWhatWasDropped) {
+    MadeUpReport made_up;
+    const std::string name = "keystile_records_total{zone=\"main\",dropped=";
+    EXPECT_EQ(value_of(made_up.report, name + "\"\"}"), "7");
+    EXPECT_EQ(value_of(made_up.report, name + "\"upstream_status\"}"), "2");
+}
+
 TEST(StatusPrometheus, TheZoneItself) {
     MadeUpReport made_up;
     struct {
