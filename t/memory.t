@@ -42,6 +42,7 @@ my $CONF = <<'CONF';
 
     server {
         listen 127.0.0.1:%%PORT%% reuseport;
+        keystile_record %%DIR%%/turns.jsonl;
         location /plain/ { keystile_pass http://plain; }
         location /tls/   { keystile_pass https://tls; }
         location /plain_unbuffered/ {

@@ -46,6 +46,7 @@ $nginx->start(<<'CONF',
 
     server {
         listen 127.0.0.1:%%PORT%%;
+        keystile_record %%DIR%%/turns.jsonl;
         listen 127.0.0.1:%%PORT_TLS%% ssl;
         ssl_certificate     %%CERT%%;
         ssl_certificate_key %%CERT_KEY%%;

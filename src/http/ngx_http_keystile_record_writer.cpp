@@ -104,14 +104,17 @@ void *run(void *) noexcept {
 
 // ---- the main thread ----
 
+// Where a job waits already, the thread is awake, or about to be.
 void push(RecordJob *job) noexcept {
     queued.fetch_add(1, std::memory_order_relaxed);
-    job->next = newest.load(std::memory_order_relaxed);
-    while (!newest.compare_exchange_weak(job->next, job,
-                                         std::memory_order_release,
-                                         std::memory_order_relaxed)) {
+    auto *before = newest.load(std::memory_order_relaxed);
+    do {
+        job->next = before;
+    } while (!newest.compare_exchange_weak(
+        before, job, std::memory_order_release, std::memory_order_relaxed));
+    if (before == nullptr) {
+        sem_post(&wakeup);
     }
-    sem_post(&wakeup);
 }
 
 // Of what was lost since the last look: the reason that has most of it.
