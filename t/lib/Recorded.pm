@@ -45,7 +45,7 @@ sub _decoded ($file, $offset, $count) {
         return ($text =~ tr/\n//) >= $count;
     };
     return map {
-        /\n\z/ or croak "a torn line: $_";
+        /\n\z/ or croak "a torn line: " . substr $_, 0, 200;
         decode_json($_)
     } $text =~ /[^\n]*\n|[^\n]+/g;
 }
