@@ -147,6 +147,9 @@ std::optional<UsedUp> MeterZone::reserve(std::span<const Limit> limits,
 // a killed process was about to change.
 bool MeterZone::set_aside(LimitState &state, const Spending &estimate,
                           std::int64_t now, Reservation &held) noexcept {
+    if (held.size_ == held.parts_.size()) {
+        return false;
+    }
     auto &part = held.parts_[held.size_];
     if (state.kind == LimitKind::requests) {
         roll(state, now);

@@ -116,20 +116,26 @@ struct Spending {
 // In a process's own memory; to be given back exactly once, by settle().
 class Reservation {
 public:
-    Reservation() noexcept = default;
-    Reservation(const Reservation &) = delete;
-    Reservation &operator=(const Reservation &) = delete;
-
-    bool empty() const noexcept { return size_ == 0; }
-
-private:
-    friend class MeterZone;
     struct Part {
         LimitState *state;
         Hold *hold;           // null for requests, which are counted at once
         std::int64_t window;  // of a request that was counted
     };
-    std::array<Part, kMostLimits> parts_;
+
+    Reservation() noexcept = default;
+    Reservation(const Reservation &) = delete;
+    Reservation &operator=(const Reservation &) = delete;
+
+    // Memory for a part of each limit, which outlives it; needed where there
+    // are limits.
+    void set_room(std::span<Part> parts) noexcept { parts_ = parts; }
+    std::span<Part> room() const noexcept { return parts_; }
+
+    bool empty() const noexcept { return size_ == 0; }
+
+private:
+    friend class MeterZone;
+    std::span<Part> parts_;
     std::uint8_t size_ = 0;
     std::uint16_t place_ = 0;
 };
@@ -208,7 +214,7 @@ public:
     // reservations have reached its maximum; if there are several, the one
     // that resets last. A limit on a model applies to names that match it,
     // never to the empty one. `states` are those of `limits`, one for one;
-    // there are kMostLimits at most. `held` must be empty.
+    // there are kMostLimits at most. `held` must be empty, with room for each.
     std::optional<UsedUp> reserve(std::span<const Limit> limits,
                                   std::span<LimitState *const> states,
                                   Scope scope, std::string_view model,

@@ -161,8 +161,8 @@ bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
         return !limited;
     }
     exchange.settle_meter();  // of another client, or in another zone
-    exchange.meter =
-        ngx::make<Meter>(r->pool, *zone, *ledger, main_conf(r)->prices);
+    exchange.meter = ngx::make<Meter>(r->pool, *zone, *ledger,
+                                      main_conf(r)->prices, r->pool);
     if (exchange.meter == nullptr) {
         exchange.refuse(Denial::metering_unavailable);
         return false;

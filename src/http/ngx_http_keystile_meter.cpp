@@ -44,8 +44,9 @@ void note_change(MeterZone &zone) noexcept {
 
 }  // namespace
 
-Meter::Meter(Zone &zone, Ledger &ledger, const PriceTable *prices) noexcept
-    : zone_{zone}, ledger_{ledger}, prices_{prices} {
+Meter::Meter(Zone &zone, Ledger &ledger, const PriceTable *prices,
+             ngx_pool_t *pool) noexcept
+    : zone_{zone}, ledger_{ledger}, prices_{prices}, pool_{pool} {
     ledger_.presence->open.add(1);
 }
 
@@ -60,6 +61,13 @@ std::optional<UsedUp> Meter::reserve(MeterZone::Scope scope, Turn &turn,
     Spending estimate{.tokens = tokens_of(likely), .cost = cost(likely, turn)};
 
     auto &held = scope == MeterZone::Scope::stream ? stream_ : turn.held;
+    if (held.room().empty()) {
+        held.set_room(
+            ngx::make_array<Reservation::Part>(pool_, ledger_.limits.size()));
+    }
+    if (held.room().empty()) {
+        return UsedUp{nullptr, 0, 0};
+    }
     ZoneLock lock{zone_};
     return zone_.meter->reserve(ledger_.limits, ledger_.states, scope,
                                 turn.model.view(), estimate, ngx_time(),

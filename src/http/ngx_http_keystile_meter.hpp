@@ -41,13 +41,15 @@ public:
     static constexpr std::uint64_t kUnknownOutput = 2048;
     static constexpr std::uint64_t kBytesOfToken = 4;
 
-    // Requires a ledger of the zone.
-    Meter(Zone &zone, Ledger &ledger, const PriceTable *prices) noexcept;
+    // Requires a ledger of the zone, and the request's pool.
+    Meter(Zone &zone, Ledger &ledger, const PriceTable *prices,
+          ngx_pool_t *pool) noexcept;
     Meter(const Meter &) = delete;
     Meter &operator=(const Meter &) = delete;
 
     // Looks for room in the limits for one more stream, turn, or both, and
-    // sets it aside. Nothing is set aside where there is none.
+    // sets it aside. Nothing is set aside where there is none. A turn that is
+    // used again keeps the room of its reservation.
     std::optional<UsedUp> reserve(MeterZone::Scope scope, Turn &turn,
                                   std::uint64_t input_tokens) noexcept;
 
@@ -91,6 +93,7 @@ private:
     Zone &zone_;
     Ledger &ledger_;
     const PriceTable *prices_;
+    ngx_pool_t *pool_;
     Reservation stream_;
     std::uint64_t sent_ = 0;
     std::uint64_t received_ = 0;

@@ -35,11 +35,14 @@ u_char *put_frame_header(u_char *p, std::size_t size) noexcept {
 
 Tunnel::Waiting *Tunnel::make_waiting() noexcept {
     auto *waiting = spare_;
-    if (waiting != nullptr) {
-        spare_ = waiting->next;
-        return new (waiting) Waiting{};
+    if (waiting == nullptr) {
+        return ngx::make<Waiting>(r_->pool);
     }
-    return ngx::make<Waiting>(r_->pool);
+    spare_ = waiting->next;
+    auto room = waiting->turn.held.room();
+    waiting = new (waiting) Waiting{};
+    waiting->turn.held.set_room(room);
+    return waiting;
 }
 
 // False after a refusal.

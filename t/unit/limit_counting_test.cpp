@@ -63,9 +63,9 @@ TEST_F(LimitCounting, ALimitIsItsKindPeriodAndModel) {
 
 TEST_F(LimitCounting, RequestsAreCountedAtOnce) {
     limit({{LimitKind::requests, LimitPeriod::minute, 2, {}}});
-    Reservation a;
-    Reservation b;
-    Reservation c;
+    Roomy a;
+    Roomy b;
+    Roomy c;
     EXPECT_TRUE(admits(a));
     EXPECT_TRUE(admits(b));
     auto used_up = reserve(c);
@@ -86,8 +86,8 @@ TEST_F(LimitCounting, RequestsAreCountedAtOnce) {
 
 TEST_F(LimitCounting, ARequestThatWasNotSentIsTakenOffItsOwnWindow) {
     limit({{LimitKind::requests, LimitPeriod::minute, 5, {}}});
-    Reservation a;
-    Reservation b;
+    Roomy a;
+    Roomy b;
     EXPECT_TRUE(admits(a));
     EXPECT_TRUE(admits(b, {}, "gpt-5", Scope::both, kNow + 60));
     zone_->settle(a, false, {}, kNow + 60);
@@ -97,9 +97,9 @@ TEST_F(LimitCounting, ARequestThatWasNotSentIsTakenOffItsOwnWindow) {
 TEST_F(LimitCounting, TokensAreReservedAndThenCounted) {
     limit({{LimitKind::tokens, LimitPeriod::day, 100, {}},
            {LimitKind::usd, LimitPeriod::month, 1000, {}}});
-    Reservation a;
-    Reservation b;
-    Reservation c;
+    Roomy a;
+    Roomy b;
+    Roomy c;
     EXPECT_TRUE(admits(a, {60, 500}));
     EXPECT_TRUE(admits(b, {60, 400}));  // 60 of 100 were used before it
     EXPECT_EQ(state(0).reserved, 120U);
@@ -127,9 +127,9 @@ TEST_F(LimitCounting, TokensAreReservedAndThenCounted) {
 
 TEST_F(LimitCounting, WhatIsOpenCountsUntilItIsSettled) {
     limit({{LimitKind::concurrent, LimitPeriod::none, 2, {}}});
-    Reservation a;
-    Reservation b;
-    Reservation c;
+    Roomy a;
+    Roomy b;
+    Roomy c;
     EXPECT_TRUE(admits(a, {}, "", Scope::stream));
     EXPECT_TRUE(admits(b, {}, "", Scope::stream));
     EXPECT_EQ(reserve(c)->used, 2U);
@@ -144,9 +144,9 @@ TEST_F(LimitCounting, AScopeIsAPartOfTheLimits) {
     limit({{LimitKind::concurrent, LimitPeriod::none, 9, {}},
            {LimitKind::concurrent, LimitPeriod::none, 9, "gpt*"},
            {LimitKind::tokens, LimitPeriod::day, 9, {}}});
-    Reservation stream;
-    Reservation turn;
-    Reservation both;
+    Roomy stream;
+    Roomy turn;
+    Roomy both;
     EXPECT_TRUE(admits(stream, {}, "gpt-5", Scope::stream));
     EXPECT_EQ(state(0).reserved, 1U);
     EXPECT_EQ(state(1).reserved + state(2).reserved, 0U);
@@ -161,8 +161,8 @@ TEST_F(LimitCounting, AScopeIsAPartOfTheLimits) {
 
 TEST_F(LimitCounting, ALimitOnAModelIsForWhatMatches) {
     limit({{LimitKind::tokens, LimitPeriod::day, 1, "gpt-5*"}});
-    Reservation a;
-    Reservation b;
+    Roomy a;
+    Roomy b;
     EXPECT_TRUE(admits(a, {}, "GPT-5-mini"));
     EXPECT_FALSE(a.empty());
     EXPECT_FALSE(admits(b, {}, "gpt-5"));
@@ -179,8 +179,8 @@ TEST_F(LimitCounting, NothingIsSetAsideWhenOneIsUsedUp) {
            {LimitKind::tokens, LimitPeriod::month, 5, {}},
            {LimitKind::tokens, LimitPeriod::day, 5, {}},
            {LimitKind::concurrent, LimitPeriod::none, 1, {}}});
-    Reservation a;
-    Reservation b;
+    Roomy a;
+    Roomy b;
     EXPECT_TRUE(admits(a, {5, 0}));
     auto used_up = reserve(b, {5, 0});
     EXPECT_EQ(used_up->limit, &limited_->limits[1]);  // resets last
@@ -196,8 +196,8 @@ TEST_F(LimitCounting, NothingIsSetAsideWhenOneIsUsedUp) {
 TEST_F(LimitCounting, AWindowThatEndsBetweenIsCountedInTheNext) {
     limit({{LimitKind::tokens, LimitPeriod::minute, 100, {}},
            {LimitKind::tokens, LimitPeriod::day, 1000, {}}});
-    Reservation a;
-    Reservation b;
+    Roomy a;
+    Roomy b;
     EXPECT_TRUE(admits(b, {1, 0}));
     zone_->settle(b, true, {30, 0}, kNow);
     EXPECT_TRUE(admits(a, {50, 0}));
@@ -213,7 +213,7 @@ TEST_F(LimitCounting, AWindowThatEndsBetweenIsCountedInTheNext) {
 // not throw away what others have counted in the new window.
 TEST_F(LimitCounting, AClockThatIsBehindDoesNotRollAWindowBack) {
     limit({{LimitKind::requests, LimitPeriod::minute, 2, {}}});
-    std::array<Reservation, 3> held;
+    std::array<Roomy, 3> held;
     EXPECT_TRUE(admits(held[0], {}, "", Scope::both, kNow + 60));
     EXPECT_TRUE(admits(held[1], {}, "", Scope::both, kNow + 59));
     EXPECT_EQ(state(0).used_at(kNow + 60), 2U);
@@ -231,12 +231,12 @@ TEST_F(LimitCounting, WhoLeavesGivesBackAndPaysNothing) {
         return zone_->reserve(limited_->limits, limited_->states, Scope::both,
                               "", {7, 0}, kNow, other, held);
     };
-    Reservation kept;
-    Reservation settled;
+    Roomy kept;
+    Roomy settled;
     EXPECT_FALSE(reserve_other(kept));
     EXPECT_FALSE(reserve_other(settled));
     zone_->settle(settled, true, {}, kNow);
-    Reservation a;
+    Roomy a;
     EXPECT_TRUE(admits(a, {20, 0}));
     EXPECT_FALSE(reserve_other(settled));
     zone_->settle(settled, true, {}, kNow);
@@ -249,7 +249,7 @@ TEST_F(LimitCounting, WhoLeavesGivesBackAndPaysNothing) {
     // What the one that left settles late does not touch others' holds, be
     // they those that it had.
     EXPECT_FALSE(reserve_other(settled));
-    Reservation third;
+    Roomy third;
     EXPECT_FALSE(reserve_other(third));
     zone_->settle(a, true, {2, 0}, kNow);
     EXPECT_EQ(state(0).reserved, 21U);
@@ -263,13 +263,13 @@ TEST_F(LimitCounting, WhoLeavesGivesBackAndPaysNothing) {
 
 TEST_F(LimitCounting, WhatIsSettledLateIsNotTakenFromWhoHoldsItNow) {
     limit({{LimitKind::tokens, LimitPeriod::day, kMost, {}}});
-    Reservation a;
+    Roomy a;
     EXPECT_TRUE(admits(a, {20, 0}));
     zone_->leave(place_);
     place_ = static_cast<std::uint16_t>(place_ + 1);
     EXPECT_EQ(zone_->enter(102), 1);
     EXPECT_EQ(zone_->enter(103), place_);
-    Reservation b;
+    Roomy b;
     auto left = zone_->free();
     EXPECT_TRUE(admits(b, {7, 0}));
     EXPECT_EQ(zone_->free(), left);
@@ -281,7 +281,7 @@ TEST_F(LimitCounting, WhatIsSettledLateIsNotTakenFromWhoHoldsItNow) {
 
 TEST_F(LimitCounting, AHoldIsFreeOnlyOnce) {
     limit({{LimitKind::tokens, LimitPeriod::day, kMost, {}}});
-    std::array<Reservation, 9> held;
+    std::array<Roomy, 9> held;
     EXPECT_TRUE(admits(held[0]));
     EXPECT_TRUE(admits(held[1]));
     zone_->settle(held[0], true, {}, kNow);
@@ -302,11 +302,11 @@ TEST_F(LimitCounting, HoldsAreUsedAgain) {
            {LimitKind::concurrent, LimitPeriod::none, kMost, {}}});
     std::size_t left = 0;
     for (int round = 0; round < 5; round++) {
-        std::array<Reservation, 50> held;
+        std::array<Roomy, 50> held;
         for (auto &one : held) {
             EXPECT_TRUE(admits(one));
         }
-        std::span<Reservation> all = held;
+        std::span<Roomy> all = held;
         for (auto &one : all.first(round % 2 == 0 ? 50 : 25)) {
             zone_->settle(one, true, {}, kNow);
         }
@@ -324,7 +324,7 @@ TEST_F(LimitCounting, WhereThereIsNoHoldNothingIsSetAside) {
     limit({{LimitKind::requests, LimitPeriod::day, kMost, {}},
            {LimitKind::tokens, LimitPeriod::day, kMost, {}},
            {LimitKind::concurrent, LimitPeriod::none, kMost, {}}});
-    Reservation first;
+    Roomy first;
     EXPECT_TRUE(admits(first));
     // Room for one hold more: half of what a turn takes.
     while (zone_->free() > 64) {
@@ -335,7 +335,7 @@ TEST_F(LimitCounting, WhereThereIsNoHoldNothingIsSetAside) {
     }
     ASSERT_EQ(zone_->free(), 64U);
     auto full = zone_->full();
-    Reservation second;
+    Roomy second;
     for (std::uint64_t tries = 1; tries <= 3; tries++) {
         auto used_up = reserve(second, {3, 0});
         ASSERT_TRUE(used_up.has_value());
@@ -353,10 +353,23 @@ TEST_F(LimitCounting, WhereThereIsNoHoldNothingIsSetAside) {
 TEST_F(LimitCounting, ALimitWithoutAStateAdmitsNobody) {
     limit({{LimitKind::tokens, LimitPeriod::day, 5, {}}});
     limited_->states[0] = nullptr;
-    Reservation held;
+    Roomy held;
     EXPECT_EQ(reserve(held)->limit, nullptr);
     EXPECT_EQ(zone_->full(), 1U);
     EXPECT_EQ(find_used_up()->limit, nullptr);
+}
+
+// Where there is no room to note what is set aside, nothing is.
+TEST_F(LimitCounting, NoRoomToNote) {
+    limit({{LimitKind::requests, LimitPeriod::minute, 5, {}},
+           {LimitKind::tokens, LimitPeriod::day, 100, {}}});
+    std::array<Reservation::Part, 1> one;
+    Reservation held;
+    held.set_room(one);
+    EXPECT_EQ(reserve(held, {60, 0})->limit, nullptr);
+    EXPECT_TRUE(held.empty());
+    EXPECT_EQ(state(0).used_at(kNow), 0U);
+    EXPECT_EQ(state(1).reserved, 0U);
 }
 
 }  // namespace

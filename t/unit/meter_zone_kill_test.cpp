@@ -44,7 +44,7 @@ TEST(MeterZoneKill, ALimitAdmitsExactlyAsManyAsItSays) {
                 ready->fetch_add(1);
                 while (ready->load() < 4) {
                 }
-                std::array<Reservation, 16> held;
+                std::array<Roomy, 16> held;
                 for (auto &one : held) {
                     zone.lock();
                     bool has_room =
@@ -136,7 +136,7 @@ struct Schedule {
         kept.turns++;
     }
 
-    std::array<Reservation, 6> held_{};
+    std::array<Roomy, 6> held_{};
 };
 
 TEST(MeterZoneKill, WhateverHappensNothingStaysReserved) {
@@ -282,14 +282,14 @@ protected:
                       {LimitKind::requests, LimitPeriod::day, 1000, {}}}};
     std::uint16_t killed_{zone_->enter(101)};
     std::uint16_t survivor_{zone_->enter(102)};
-    Reservation kept_;
+    Roomy kept_;
     std::vector<std::byte> seen_;
     unsigned moments_ = 0;
 };
 
 TEST_F(EachInstruction, OfReserveAndSettle) {
     kill_in([this] {
-        std::array<Reservation, 2> held;
+        std::array<Roomy, 2> held;
         reserve(*zone_, limited_, {20, 0}, killed_, held[0]);
         reserve(*zone_, limited_, {30, 0}, killed_, held[1]);
         zone_->settle(held[0], true, {5, 0}, kNow);
@@ -298,12 +298,12 @@ TEST_F(EachInstruction, OfReserveAndSettle) {
 }
 
 TEST_F(EachInstruction, OfLeave) {
-    Reservation held;
+    Roomy held;
     reserve(*zone_, limited_, {20, 0}, killed_, held);
     kill_in([this] {
         zone_->leave(killed_);
         zone_->enter(101);
-        Reservation again;
+        Roomy again;
         reserve(*zone_, limited_, {20, 0}, killed_, again);
     });
 }

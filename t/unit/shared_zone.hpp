@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -79,6 +80,12 @@ pid_t in_child(Work work) {
     }
     return pid;
 }
+
+// A reservation with room for as many limits as there can be.
+struct Roomy : Reservation {
+    Roomy() { set_room(parts); }
+    std::array<Part, kMostLimits> parts;
+};
 
 // What a client may use, with its states.
 struct Limited {
