@@ -230,7 +230,9 @@ bool Tunnel::judge_piece(std::string_view piece, u_char *&out) noexcept {
 // there is none, the message is judged at its end.
 bool Tunnel::has_room() noexcept {
     if (held_ == nullptr) {
-        held_ = static_cast<u_char *>(ngx_palloc(r_->pool, kHeld));
+        // More than the pool takes from its own blocks: only that is freed.
+        held_ = static_cast<u_char *>(
+            ngx_palloc(r_->pool, ngx_max(kHeld, r_->pool->max + 1)));
     }
     return held_ != nullptr;
 }
