@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <type_traits>
 
 #include "byte_vector.hpp"
 
@@ -28,12 +29,27 @@ constexpr char lower_dashed(char c) noexcept {
     return c == '_' ? '-' : lower(c);
 }
 
+// The same of sixteen bytes.
+inline ByteVector lower_dashed(ByteVector bytes) noexcept {
+    auto is_upper = bytes - 'A' < 26;
+    auto is_underscore = bytes == '_';
+    return bytes ^ (ByteVector(is_upper) & 0x20) ^
+           (ByteVector(is_underscore) & ('_' ^ '-'));
+}
+
 constexpr bool same_header_name(std::string_view a,
                                 std::string_view b) noexcept {
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-               return lower_dashed(x) == lower_dashed(y);
-           });
+    if (a.size() != b.size()) {
+        return false;
+    }
+    if (!std::is_constant_evaluated() && !a.empty() &&
+        a.size() < sizeof(ByteVector)) {
+        return !any(lower_dashed(load_short(a)) !=
+                    lower_dashed(load_short(b)));
+    }
+    return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+        return lower_dashed(x) == lower_dashed(y);
+    });
 }
 
 constexpr bool has_header_prefix(std::string_view name,

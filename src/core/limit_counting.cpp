@@ -104,9 +104,11 @@ std::optional<UsedUp> MeterZone::find_used_up(
             return UsedUp{nullptr, 0, 0};
         }
         auto current = sum(states[i]->used_at(now), states[i]->reserved);
+        if (current < limit.most) {
+            continue;
+        }
         auto resets_at = reset_of(limit, now);
-        if (current >= limit.most &&
-            (!found || resets_at > found->resets_at)) {
+        if (!found || resets_at > found->resets_at) {
             found = UsedUp{&limit, current, resets_at};
         }
     }

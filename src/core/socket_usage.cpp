@@ -44,6 +44,9 @@ std::optional<Usage> SocketUsage::from_provider(
     std::string_view &piece) noexcept {
     std::array<char, kRoom> room;
     skip_unwanted(piece);
+    if (piece.empty() && provider_.is_between_frames()) {
+        return std::nullopt;
+    }
     while (auto part = provider_.next(piece, room)) {
         if (part->kind == FramePart::Kind::text) {
             take_text(part->text);

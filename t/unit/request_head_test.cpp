@@ -157,6 +157,28 @@ TEST(RequestHead, BrokenBytes) {
     }
 }
 
+// As bytes one by one are, whatever the length.
+TEST(RequestHead, SameHeaderName) {
+    for (std::size_t size = 1; size <= 20; size++) {
+        for (int a = 0; a < 256; a++) {
+            for (int b = 0; b < 256; b++) {
+                std::string one(size, 'a');
+                auto other = one;
+                one[static_cast<std::size_t>(a * b) % size] =
+                    static_cast<char>(a);
+                other[static_cast<std::size_t>(a * b) % size] =
+                    static_cast<char>(b);
+                EXPECT_EQ(same_header_name(one, other),
+                          lower_dashed(static_cast<char>(a)) ==
+                              lower_dashed(static_cast<char>(b)))
+                    << size << " " << a << " " << b;
+            }
+        }
+    }
+    EXPECT_TRUE(same_header_name("", ""));
+    EXPECT_FALSE(same_header_name("a", "aa"));
+}
+
 // What is looked for among the headers of a request is special; most others
 // are not.
 TEST(RequestHead, Special) {
