@@ -46,8 +46,10 @@ my @VARIANTS = (
 prepare(@SERVERS);
 my %cpu      = measure_cpu();
 my %memory   = measure_memory();
-my %cost     = map { $_ => instructions($_) } @SERVERS;
+my %where;    # {SERVER}{KEY}{FUNCTION}: instructions of a request
+my %cost = map { $_ => instructions($_) } @SERVERS;
 report();
+report_where('on-10', $LIMITED);
 
 # ---- the table ----
 
@@ -90,6 +92,21 @@ sub print_row {
     } qw(event message);
     print '  ', pack('A23', $name),
         (map { defined $_ ? sprintf '%8.2f', $_ : '       -' } @row), "\n";
+    return;
+}
+
+# What a request costs more than the plain one, function by function: those of
+# the module, of the libraries, and of nginx. What is inlined in a function is
+# of it.
+sub report_where {
+    my ($server, $key) = @_;
+    my $ours  = $where{$server}{$key};
+    my $plain = $where{plain}{$FREE};
+    my %more  = map { $_ => ($ours->{$_} // 0) - ($plain->{$_} // 0) }
+        keys %$ours, keys %$plain;
+    my @names = sort { abs $more{$b} <=> abs $more{$a} } keys %more;
+    print "Instructions of a request with limits, beyond plain's:\n";
+    printf "%8.0f  %s\n", $more{$_}, $_ for grep { defined } @names[0 .. 24];
     return;
 }
 
@@ -219,7 +236,11 @@ sub instructions {
         for my $kind (@KINDS) {
             control($pid, '-z');
             my $count = traffic($kind, $port, $key, @{$TURNS{$kind}});
-            $figure{$key}{$kind} = dumped($pid) / $count;
+            my $file = dump_of($pid);
+            $figure{$key}{$kind} = total_of($file) / $count;
+            $where{$name}{$key} = functions_of($file, $count)
+                if $kind eq 'request';
+            unlink $file;
         }
     }
     stop($pid);
@@ -233,14 +254,31 @@ sub control {
     return;
 }
 
-sub dumped {
+sub dump_of {
     my ($pid) = @_;
     control($pid, '-d');
     my ($name) = glob "$DIR/callgrind.*" or die 'callgrind wrote nothing';
+    return $name;
+}
+
+sub total_of {
+    my ($name) = @_;
     open my $file, '<', $name or die "$name: $!";
     my ($total) = map { /\A(?:summary|totals): (\d+)/ ? $1 : () } <$file>;
-    unlink $name;
     return $total // die 'callgrind has no total';
+}
+
+# Of a function of C++, its name without its arguments.
+sub functions_of {
+    my ($file, $count) = @_;
+    my %instructions;
+    for (`callgrind_annotate --auto=no --show-percs=no --threshold=100 $file`) {
+        my ($n, $name) = /\A\s*([\d,]+)\s+\S*?:(\S.*?)(?:\s+\[.*)?\Z/ or next;
+        $name =~ s/\(anonymous namespace\):://g;
+        $name =~ s/[('\[].*//s;
+        $instructions{$name} += ($n =~ tr/,//dr) / $count;
+    }
+    return \%instructions;
 }
 
 # ---- traffic ----
