@@ -37,11 +37,8 @@ inline ByteVector lower_dashed(ByteVector bytes) noexcept {
            (ByteVector(is_underscore) & ('_' ^ '-'));
 }
 
-constexpr bool same_header_name(std::string_view a,
-                                std::string_view b) noexcept {
-    if (a.size() != b.size()) {
-        return false;
-    }
+// Of two names of the same length.
+constexpr bool same_spelled(std::string_view a, std::string_view b) noexcept {
     if (!std::is_constant_evaluated() && !a.empty() &&
         a.size() < sizeof(ByteVector)) {
         return !any(lower_dashed(load_short(a)) !=
@@ -50,6 +47,12 @@ constexpr bool same_header_name(std::string_view a,
     return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
         return lower_dashed(x) == lower_dashed(y);
     });
+}
+
+// Most differ in their length: no call for that.
+constexpr bool same_header_name(std::string_view a,
+                                std::string_view b) noexcept {
+    return a.size() == b.size() && same_spelled(a, b);
 }
 
 constexpr bool has_header_prefix(std::string_view name,
