@@ -5,10 +5,11 @@
 use strict;
 use warnings;
 
+use Cwd     qw(abs_path);
 use FindBin ();
 use Test::More;
 
-my $build = $ENV{KEYSTILE_FUZZ} // "$FindBin::Bin/../build/fuzz";
+my $build = $ENV{KEYSTILE_FUZZ} // abs_path("$FindBin::Bin/..") . "/build/fuzz";
 
 my $said = `make -s -C '$FindBin::Bin/fuzz' BUILD='$build' build 2>&1`;
 is $?, 0, 'the fuzz targets build' or do {

@@ -89,6 +89,17 @@ subtest 'a writer that waits' => sub {
     $nginx->stop;
 };
 
+subtest 'a worker that ends while its writer waits' => sub {
+    my $nginx = Recorded->new(clients => {ci => {}})->serve;
+    open my $lock, '<', $nginx->record_file or die "open: $!";
+    flock $lock, LOCK_EX or die "flock: $!";
+    is $nginx->turn('ci')->status, 200, 'a turn' for 1 .. 3;
+    $nginx->stop;
+    like $nginx->error_log, qr/3 turns were still to be written when/,
+        'it ends all the same, and says so';
+    is -s $nginx->record_file, 0, 'nothing was written';
+};
+
 subtest 'file_max' => sub {
     my $nginx = Recorded->new(clients => {ci => {}},
         record => 'file_max=4k')->serve;

@@ -4,10 +4,11 @@
 use strict;
 use warnings;
 
+use Cwd     qw(abs_path);
 use FindBin ();
 use Test::More;
 
-my $build = $ENV{KEYSTILE_UNIT} // "$FindBin::Bin/../build/unit";
+my $build = $ENV{KEYSTILE_UNIT} // abs_path("$FindBin::Bin/..") . "/build/unit";
 
 my $said = `make -s -C '$FindBin::Bin/unit' BUILD='$build' build 2>&1`;
 is $?, 0, 'the unit tests build' or do {

@@ -69,7 +69,8 @@ void write(RecordJob &job, HeapText &line) noexcept {
     auto lost = made ? sink.file.append(line.view(), sink.most)
                      : RecordLoss::write_error;
     count(job, dropped, lost, made ? sink.file.error() : ENOMEM);
-    line.size() > kKeptLine ? line.clear() : line.cut(0);
+    bool is_kept = !line.has_failed() && line.size() <= kKeptLine;
+    is_kept ? line.cut(0) : line.clear();
 }
 
 // Oldest first.
@@ -93,8 +94,8 @@ void *run(void *) noexcept {
         auto *job = take_queue();
         while (job != nullptr) {
             job->reopens ? reopen(job->sink) : write(*job, line);
+            queued.fetch_sub(job->reopens ? 0 : 1, std::memory_order_relaxed);
             delete std::exchange(job, job->next);
-            queued.fetch_sub(1, std::memory_order_relaxed);
         }
         if (last) {
             return nullptr;
@@ -106,7 +107,7 @@ void *run(void *) noexcept {
 
 // Where a job waits already, the thread is awake, or about to be.
 void push(RecordJob *job) noexcept {
-    queued.fetch_add(1, std::memory_order_relaxed);
+    queued.fetch_add(job->reopens ? 0 : 1, std::memory_order_relaxed);
     auto *before = newest.load(std::memory_order_relaxed);
     do {
         job->next = before;
@@ -153,8 +154,9 @@ void report(RecordSink &sink, ngx_log_t *log) noexcept {
         sink.lost_in_all = 0;
     }
 
+    // nginx flushes its files before a worker ends, too: that is none.
     int error = sink.reopen_error.load(std::memory_order_relaxed);
-    if (error != sink.said_reopen_error && error != 0) {
+    if (is_running && error != sink.said_reopen_error && error != 0) {
         ngx_log_error(NGX_LOG_ERR, log, error,
                       "keystile_record: \"%s\" cannot be reopened", sink.path);
     }

@@ -83,11 +83,12 @@ void Tunnel::end_pending(const TurnRequest &request) noexcept {
 }
 
 void Tunnel::end_turn(const Usage &usage) noexcept {
+    if (exchange_.recorder == nullptr || usage.late) {
+        return settle_turn(usage);
+    }
     auto cost_before = cost();
     settle_turn(usage);
-    if (exchange_.recorder != nullptr && !usage.late) {
-        exchange_.recorder->end_turn(usage, cost() - cost_before);
-    }
+    exchange_.recorder->end_turn(usage, cost() - cost_before);
 }
 
 // Of all turns so far.

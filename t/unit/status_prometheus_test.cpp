@@ -251,7 +251,7 @@ TEST(StatusPrometheus, IsInOrder) {
                 << "twice: " << line;
         }
     }
-    EXPECT_EQ(families.size(), 29U);
+    EXPECT_EQ(families.size(), 30U);
 }
 
 TEST(StatusPrometheus, CredentialsThatExpire) {
