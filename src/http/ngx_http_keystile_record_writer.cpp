@@ -41,12 +41,13 @@ void add(std::atomic<std::uint64_t> &to, std::uint64_t n = 1) noexcept {
 void count(RecordJob &job, RecordLoss dropped, RecordLoss lost,
            int error) noexcept {
     bool has_line = lost == RecordLoss::none;
+    job.sink.was_lost.store(!has_line, std::memory_order_relaxed);
     auto why = static_cast<std::size_t>(has_line ? dropped : lost);
     if (job.tally != nullptr) {
         add(job.tally->turns[why]);
     }
     if (has_line) {
-        return add(job.sink.written);
+        return;
     }
     job.sink.error.store(error, std::memory_order_relaxed);
     add(job.sink.lost[why]);
@@ -136,8 +137,6 @@ RecordLoss usual_loss(RecordSink &sink) noexcept {
 // again.
 void report(RecordSink &sink, ngx_log_t *log) noexcept {
     auto loss = usual_loss(sink);
-    auto written = sink.written.load(std::memory_order_relaxed);
-    bool writes = written != std::exchange(sink.written_before, written);
     bool loses = loss != RecordLoss::none;
     if (loses && !sink.in_outage) {
         auto why = ngx::str(name_of(loss));
@@ -145,7 +144,7 @@ void report(RecordSink &sink, ngx_log_t *log) noexcept {
                       "keystile_record: turns are not written to \"%s\": %V",
                       sink.path, &why);
         sink.in_outage = true;
-    } else if (!loses && writes && sink.in_outage) {
+    } else if (!loses && sink.in_outage && !sink.was_lost.load()) {
         ngx_log_error(NGX_LOG_NOTICE, log, 0,
                       "keystile_record: turns are written to \"%s\" again; "
                       "%uL were not",

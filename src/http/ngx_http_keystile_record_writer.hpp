@@ -24,7 +24,7 @@ struct RecordSink {
     RecordSink *next;
     LineFile file;  // the thread's
 
-    std::atomic<std::uint64_t> written{0};
+    std::atomic<bool> was_lost{false};  // the last one
     std::array<std::atomic<std::uint64_t>, kRecordLosses> lost{};
     std::atomic<int> error{0};         // errno of the last loss
     std::atomic<int> reopen_error{0};  // 0 once it succeeds
@@ -32,7 +32,6 @@ struct RecordSink {
     // What has been seen and said of them, by the main thread.
     std::array<std::uint64_t, kRecordLosses> lost_before{};
     std::uint64_t lost_in_all = 0;  // in this outage
-    std::uint64_t written_before = 0;
     int said_reopen_error = 0;
     bool in_outage = false;
 };
