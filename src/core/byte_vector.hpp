@@ -20,8 +20,7 @@ namespace keystile {
 using ByteVector [[gnu::vector_size(16)]] = std::uint8_t;
 
 // In each byte all bits or none: what comparing two ByteVectors makes.
-using ByteMask =
-    decltype(std::declval<ByteVector>() < std::declval<ByteVector>());
+using ByteMask = decltype(std::declval<ByteVector>() < std::uint8_t{1});
 
 #ifdef __SSE2__
 

@@ -58,8 +58,8 @@ private:
         if (name.empty()) {
             return 0;
         }
-        auto first = static_cast<unsigned char>(name.front()) & 31U;
-        auto last = static_cast<unsigned char>(name.back()) & 31U;
+        std::size_t first = static_cast<unsigned char>(name.front()) & 31U;
+        std::size_t last = static_cast<unsigned char>(name.back()) & 31U;
         return (name.size() * 7 + first * 3 + last) % kPlaces;
     }
 
