@@ -25,6 +25,8 @@ my $authority = Authority->new;
 
 my @BEARER = (Authorization => "Bearer $CALLER");
 my @X_KEY  = ('x-api-key' => $CALLER);
+my @OWN    = (Authorization => "Bearer $KEY");
+my @SLOTS  = (@OWN, 'x-gateway-key' => $CALLER);
 
 # For each example: the name of the provider's host; the header its key goes
 # up in; requests that pass, with the target that the provider sees when it is
@@ -63,6 +65,42 @@ my %EXAMPLES = (
             [404, 'GET',  '/wham/accounts/check', \@BEARER],
         ],
         more => \&check_login,
+    },
+    'chatgpt-login.conf' => {
+        host   => 'chatgpt.com',
+        line   => "Authorization: Bearer $KEY",
+        passes => [
+            map({ [@$_[0, 1], \@SLOTS] }
+                map { [$_->[0], "/backend-api/codex/$_->[1]"] }
+                ['POST', 'responses'],
+                ['GET',  'models?client_version=0.169.0'],
+                ['POST', 'alpha/search'],
+                ['POST', 'images/edits'],
+                ['POST', 'analytics-events/events']),
+            map({ [@$_[0, 1], \@OWN] }
+                map { [$_->[0], "/backend-api/$_->[1]"] }
+                ['GET',  'wham/accounts/check'],
+                ['GET',  'wham/tasks/list?limit=20'],
+                ['GET',  'wham/tasks/t1/turns/u1/sibling_turns'],
+                ['GET',  'ps/plugins/installed?limit=200'],
+                ['POST', 'ps/mcp'],
+                ['POST', 'files/f1/uploaded'],
+                ['POST', 'codex/analytics-events/events']),
+        ],
+        upgrades => '/backend-api/codex/responses',
+        headers  => \@SLOTS,
+        bounces  => [
+            [401, 'POST', '/backend-api/codex/responses', \@OWN],
+            [401, 'POST', '/backend-api/codex/responses',
+                ['x-gateway-key' => $CALLER]],
+            [401, 'GET', '/backend-api/wham/usage', [@BEARER]],
+            [403, 'GET', '/backend-api/wham/other', \@SLOTS],
+            [403, 'GET', '/backend-api/me',         \@SLOTS],
+            map({ [403, 'POST', $_, []] } '/oauthx', '/oauth/token/x',
+                '/oauth/token?a=1', '/authority', '/v1/oauth/token'),
+            [400, 'POST', '/oauth/../oauth/token', []],
+            [405, 'GET', '/oauth/token', []],
+        ],
     },
     'metering.conf' => {
         host   => 'api.openai.com',
@@ -234,7 +272,7 @@ sub check_example ($name, $example) {
         my ($status, @request) = @$case;
         $verdict->refused("@request[0, 1] does not", $ask->(@request), $status);
     }
-    check_upgrade($nginx, $provider, $verdict, $example->{upgrades})
+    check_upgrade($nginx, $provider, $verdict, $example)
         if $example->{upgrades};
     $example->{more}->($nginx, $provider) if $example->{more};
     is $ask->('GET', '/', [])->body, 'the site itself', 'the site is there'
@@ -243,10 +281,12 @@ sub check_example ($name, $example) {
     return;
 }
 
-sub check_upgrade ($nginx, $provider, $verdict, $target) {
+sub check_upgrade ($nginx, $provider, $verdict, $example) {
+    my $target = $example->{upgrades};
     $provider->answer(sub ($request) { $request->accept_websocket });
     my $wire = Wire->connect($nginx->port, tls => {});
-    $wire->write(compose(target => $target, headers => [@BEARER,
+    $wire->write(compose(target => $target, headers => [
+        @{$example->{headers} // \@BEARER},
         Connection              => 'Upgrade',
         Upgrade                 => 'websocket',
         'Sec-WebSocket-Version' => 13,

@@ -34,6 +34,7 @@ sub auth (%with) {
     my $own     = {
         chatgpt_account_id         => $account,
         chatgpt_plan_type          => 'pro',
+        chatgpt_user_id            => 'user-ada',
         chatgpt_account_is_fedramp => $with{fedramp} ? true : false,
     };
     my $access = $with{opaque} ? 'opaque-' . _random() : jwt({
