@@ -32,6 +32,10 @@ my $nginx = Recorded->new(
             keystile_inject passthrough;
             keystile_pass http://%%PROVIDER%%;
         }
+        location /oauth/ {
+            keystile_inject off;
+            keystile_pass http://%%PROVIDER%%;
+        }
         location /short/ {
             keystile_record %%DIR%%/turns.jsonl max=1k;
             keystile_pass http://%%PROVIDER%%;
@@ -256,6 +260,12 @@ subtest 'what is no turn' => sub {
     my $line = posted('{"model":"m"}', target => '/v1/embeddings');
     is $line->{dropped}, 'non_turn_request', 'a path of which we know nothing';
     ok !exists $line->{request}, 'has no bodies';
+
+    answer('{"access_token":"at_test-71c0","refresh_token":"rt_test-20ab"}');
+    $line = posted('{"grant_type":"refresh_token","refresh_token":"rt_test-1"}',
+        target => '/oauth/token');
+    is $line->{dropped}, 'non_turn_request', 'nor is a refresh of a login one';
+    unlike path($nginx->record_file)->slurp, qr/[ar]t_test/, 'no token is kept';
     my $count = () = $nginx->lines;
     $nginx->call('ci', target => '/v1/models');
     $nginx->turn('nobody');

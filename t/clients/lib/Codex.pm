@@ -12,7 +12,9 @@
 # numbers), provider (what its table says of credentials, as TOML), built_in
 # (use Codex's own provider instead of one of ours), ca (a file). Or config:
 # the whole of config.toml, with Codex's own model; and env, what it names. Or
-# settings: what `-c` gets, in place of a gateway.
+# settings: what `-c` gets, in place of a gateway. With login, the content of an
+# auth.json (see CodexAuth), Codex is logged in, and $turn->login is what it has
+# afterwards, undef when it has none. command is what to do in place of a turn.
 #
 # Codex keeps everything in a folder of this turn, reports to nobody, and
 # talks to no other host.
@@ -24,7 +26,7 @@ use Child;
 use Exporter   qw(import);
 use File::Temp ();
 use Mojo::File qw(curfile path);
-use Mojo::JSON qw(decode_json);
+use Mojo::JSON qw(decode_json encode_json);
 
 our @EXPORT = qw(codex);
 
@@ -34,7 +36,7 @@ use constant PROGRAM =>
 # A turn takes well under a second; retries are the longest part.
 use constant SECONDS => 60;
 
-has [qw(exit err)];
+has [qw(exit err login)];
 has events => sub { [] };
 
 sub codex (%how) {
@@ -43,6 +45,8 @@ sub codex (%how) {
     open my $config, '>', "$folder/codex/config.toml" or die "config: $!\n";
     print {$config} $how{config} // '';
     close $config or die "config: $!\n";
+    my $auth = path("$folder/codex/auth.json");
+    $auth->spurt(encode_json($how{login}))->chmod(0600) if $how{login};
     my $child = Child->start(
         dir => "$folder/work",
         env => {
@@ -53,11 +57,12 @@ sub codex (%how) {
             _trust(%how),
             %{$how{env} // {}},
         },
-        command => [PROGRAM, _arguments(%how)]);
+        command => [PROGRAM, @{$how{command} // [_arguments(%how)]}]);
     $child->finish(SECONDS);
     return Codex->new(
         exit   => $child->exit,
         err    => $child->err,
+        login  => -e $auth ? decode_json($auth->slurp) : undef,
         events => [map { decode_json($_) } grep { /\A\{/ }
             split /\n/, $child->out]);
 }
