@@ -70,6 +70,7 @@ sub ok_turn ($codex) {
 sub ok_up (@requests) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     for my $request (@requests) {
+        $request or fail('a request is missing'), next;
         is $request->header('authorization'), $chatgpt->bearer, 'the bearer';
         is $request->header('chatgpt-account-id'),
             $chatgpt->login->{tokens}{account_id}, 'and its account';
@@ -201,6 +202,7 @@ subtest 'two slots, by hand' => sub {
     is $ask->('x-gateway-key' => KEY, Authorization => 'Bearer ' . KEY)->status,
         401, 'the key in both';
     is $chatgpt->provider->connections, $connections, 'no connection for them';
+    is_deeply [$chatgpt->paths], [], 'nor a request';
     is $ask->(@own, 'x-gateway-key' => KEY)->status, 200, 'both';
     is $chatgpt->provider->last->body, $body, 'with its body as it was';
     ok_up($chatgpt->provider->last);
@@ -212,6 +214,19 @@ subtest 'gateway_oauth' => sub {
     my @turns = $chatgpt->asked(GET => RESPONSES);
     is scalar @turns, 1, 'one request';
     ok_up(@turns);
+};
+
+# Last, as nobody can log in for a while afterwards.
+subtest 'too much at the door' => sub {
+    $chatgpt->forget;
+    my $status;
+    for (1 .. 200) {
+        $status = request($nginx->port, tls => {}, method => 'POST',
+            target => '/oauth/token/x', body => '{}')->status;
+        last if $status != 403;
+    }
+    is $status, 429, 'is told so';
+    is_deeply [$chatgpt->paths], [], 'and none of it goes up';
 };
 
 $nginx->stop;
