@@ -194,4 +194,12 @@ subtest 'files that are not written to' => sub {
     }
 };
 
+subtest 'a log of all that happens' => sub {
+    my $debug = Recorded->new(provider => $provider, log_level => 'debug',
+        clients => {ci => {}})->serve;
+    is $debug->recorded(sub { $debug->turn('ci') })->{status}, 200,
+        'is no hindrance';
+    $debug->stop;
+};
+
 done_testing;

@@ -33,6 +33,9 @@ constinit RecordSink *sinks = nullptr;
 constinit RecordTally *tallies = nullptr;
 constinit ngx_event_t report_event{};
 
+// nginx's debug log reads the descriptor of each timer's connection.
+constinit ngx_connection_t no_connection{};
+
 void add(std::atomic<std::uint64_t> &to, std::uint64_t n = 1) noexcept {
     to.fetch_add(n, std::memory_order_relaxed);
 }
@@ -303,7 +306,9 @@ void start_record_writer(ngx_cycle_t *cycle, MainConf &conf) noexcept {
         }
     }
     is_running = start_thread(cycle->log);
+    no_connection.fd = static_cast<ngx_socket_t>(-1);
     report_event.handler = on_report;
+    report_event.data = &no_connection;
     report_event.log = cycle->log;
     report_event.cancelable = 1;
     ngx_add_timer(&report_event, kReportEvery);
