@@ -173,10 +173,12 @@ ngx_http_upstream_t *upstream_of(ngx_peer_connection_t *pc) noexcept {
 }
 
 // Whether keystile_next_credential has the next credential sent after this
-// failure. A kept connection that had gone stale says nothing about one.
+// failure. A kept connection that had gone stale says nothing about one, nor
+// does one that took no byte.
 bool is_reason(const ngx_http_upstream_t &u, const LocConf &conf) noexcept {
     const auto *c = u.peer.connection;
-    if (u.headers_in.status_n != 0 || u.peer.cached || c == nullptr) {
+    if (u.headers_in.status_n != 0 || u.peer.cached || c == nullptr ||
+        !u.request_sent) {
         return false;
     }
     bool timed_out = c->read->timedout || c->write->timedout;
@@ -276,6 +278,11 @@ bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,
     auto &loan = exchange.loan;
     auto &credential = *exchange.credential;
 
+    // It was there before the credential was: it speaks of something else. And
+    // nginx reinits only what it has begun to send.
+    if (!u->request_sent) {
+        return false;
+    }
     credential.state->refuse(fault);
     if ((conf.next_credential->conditions & condition_of(fault)) == 0 ||
         !cools_down(conf)) {
