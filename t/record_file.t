@@ -197,6 +197,7 @@ subtest 'files that are not written to' => sub {
 subtest 'a log of all that happens' => sub {
     my $debug = Recorded->new(provider => $provider, log_level => 'debug',
         clients => {ci => {}})->serve;
+    $provider->forget;
     my $line = $debug->recorded(sub { $debug->turn('ci') });
     is $line->{status}, 200, 'is no hindrance';
     $debug->stop;
