@@ -42,6 +42,20 @@ TEST(ProviderRefusal, RepeatsTheSecret) {
     EXPECT_FALSE(repeats_secret("short short", "short"));
 }
 
+// A token of a login has thousands of runs, each of which is one.
+TEST(ProviderRefusal, RepeatsALongSecret) {
+    std::string secret;
+    for (unsigned i = 0; i < 4000; i++) {
+        secret += "ABCDEFGHIJKLMNOPabcdefghijklmnop"[i * i / 7 % 31];
+    }
+    for (std::size_t at = 0; at + 6 <= secret.size(); at++) {
+        auto run = secret.substr(at, 6);
+        EXPECT_TRUE(repeats_secret("<p>" + run + "</p>", secret)) << run;
+        run[5] = '.';
+        EXPECT_FALSE(repeats_secret("<p>" + run + "</p>", secret)) << run;
+    }
+}
+
 // However a body is cut up, the guard sees what the whole would show.
 TEST(ProviderRefusal, GuardsABodyInPieces) {
     const std::string secret = "sk-test-0123456789";
