@@ -57,8 +57,9 @@ subtest 'a writer that waits' => sub {
             body => '{}');
         $r->status == 200 or fail('is not answered'), last;
     }
-    cmp_ok memory($worker, 'VmRSS') - $before, '<', BUDGET * 1.5,
-        'memory is bounded';
+    my $grown = memory($worker, 'VmRSS') - $before;
+    cmp_ok $grown, '<', BUDGET * 1.5, 'memory is bounded'
+        if !$ENV{KEYSTILE_SANITIZED};    # ASan keeps what is freed
     is -s $nginx->record_file, $size, 'nothing is written';
     await 'the log', sub { said($nginx, qr/turns are not written/) };
     close $lock;
