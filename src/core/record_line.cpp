@@ -1,6 +1,7 @@
 #include "record_line.hpp"
 
 #include <array>
+#include <span>
 
 #include "ascii.hpp"
 #include "event_stream.hpp"
@@ -81,6 +82,8 @@ private:
     void put_response() noexcept;
     void put_document() noexcept;
     void put_stream() noexcept;
+    void put_text_of(RecordBody &body) noexcept;
+    void hide_keys(std::span<char> text) noexcept;
     void note(RecordLoss loss) noexcept {
         loss_ = loss_ == RecordLoss::none ? loss : loss_;
     }
@@ -97,6 +100,7 @@ private:
     ReplyForm form_ = ReplyForm::unknown;
     Usage usage_;
     unsigned status_ = 0;
+    std::size_t hidden_ = 0;
 };
 
 RecordLoss Line::judge_status() const noexcept {
@@ -158,11 +162,8 @@ bool Line::write(RecordLoss &loss) noexcept {
     put_text_or_null("dropped", name_of(loss_));
     loss = loss_;
 
-    std::size_t hidden = 0;
-    for (std::size_t i = 0; i < head_.key_count; i++) {
-        hidden += head_.keys[i].blot_out(line_.bytes());
-    }
-    json_.member("hidden_keys", hidden);
+    hide_keys(line_.bytes());
+    json_.member("hidden_keys", hidden_);
     json_.end_object();
     line_.put("\n");
     return !line_.has_failed() && !request_.text.has_failed() &&
@@ -261,7 +262,7 @@ void Line::put_request() noexcept {
     bool is_json = !request_.is_cut && put_compact_json(text, line_);
     if (!is_json) {
         line_.cut(begin);
-        put_as_text(text, line_);
+        put_text_of(request_);
     }
     if (request_.is_broken || !(is_json || request_.is_cut)) {
         note(RecordLoss::request_decode);
@@ -282,7 +283,7 @@ void Line::put_response() noexcept {
         line_.put("null");
     } else if (response_.is_broken) {
         note(RecordLoss::response_decode);
-        put_as_text(response_.text.view(), line_);
+        put_text_of(response_);
     } else {
         auto text = response_.text.view();
         auto first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
@@ -303,7 +304,7 @@ void Line::put_document() noexcept {
         return;
     }
     line_.cut(begin);
-    put_as_text(response_.text.view(), line_);
+    put_text_of(response_);
     if (!response_.is_cut) {
         note(head_.end == RecordEnd::client_left
                  ? RecordLoss::client_disconnect
@@ -334,8 +335,20 @@ void Line::put_stream() noexcept {
     auto begin = line_.size();
     if (!is_stream || !joiner.put(line_, !whole)) {
         line_.cut(begin);
-        put_as_text(text, line_);
+        put_text_of(response_);
         note(RecordLoss::reducer_error);
+    }
+}
+
+// Bytes that are no text become others, in which no key would be found.
+void Line::put_text_of(RecordBody &body) noexcept {
+    hide_keys(body.text.bytes());
+    put_as_text(body.text.view(), line_);
+}
+
+void Line::hide_keys(std::span<char> text) noexcept {
+    for (std::size_t i = 0; i < head_.key_count; i++) {
+        hidden_ += head_.keys[i].blot_out(text);
     }
 }
 

@@ -191,6 +191,17 @@ TEST_F(RecordLine, HidesKeys) {
     EXPECT_EQ(member("hidden_keys"), "2");
 }
 
+// What is written as base64 is searched before it is.
+TEST_F(RecordLine, HidesKeysInBytes) {
+    const std::string key = "sk-test-0123456789abcdef";
+    record_.head.hide(key);
+    record_.request.append("{}");
+    record_.response.append("\xFF" + key);
+    EXPECT_EQ(member("response"),
+              R"({"base64":"/yoqKioqKioqKioqKioqKioqKioqKioqKg=="})");
+    EXPECT_EQ(member("hidden_keys"), "1");
+}
+
 TEST_F(RecordLine, ReadsGeminisPath) {
     record_.head.path.set("/v1beta/models/g%3AstreamGenerateContent");
     record_.request.append("{}");
