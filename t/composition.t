@@ -194,7 +194,7 @@ subtest 'ssl_verify_client: a certificate in place of a key' => sub {
         $authority->issue('agent-1')));
     my %others = ('none' => undef, 'one of another authority' =>
         $stranger->issue('agent-1'),
-        'one that has expired' => $authority->issue({days => -1}, 'agent-1'));
+        'one that has expired' => $authority->issue({expired => 1}, 'agent-1'));
     for my $name (sort keys %others) {
         my $error = $verdict->refused($name, $ask->($others{$name}), 401);
         is $error->{code}, 'certificate_required', 'as JSON';

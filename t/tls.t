@@ -28,7 +28,7 @@ my %PROVIDERS = (
     stranger  => $other->issue($NAME),
     misnamed  => $trust->issue('api.example.org', 'example.com',
         'a.api.example.com', '*.api.example.com'),
-    expired   => $trust->issue({days => -1}, $NAME),
+    expired   => $trust->issue({expired => 1}, $NAME),
     lower     => $lower->issue($NAME),
     least     => $least->issue($NAME),
     revoked   => $gone,

@@ -8,7 +8,7 @@
 # addresses become IP entries. The key is EC P-256. A second Authority is a
 # stranger to the first. More:
 #
-#     my $expired = $authority->issue({days => -1}, 'api.example.com');
+#     my $expired = $authority->issue({expired => 1}, 'api.example.com');
 #     my $middle  = $authority->subordinate('Middle');   # its leafs bring it
 #     my $crl     = $authority->revoke($leaf);           # a path, or with none
 
@@ -40,12 +40,12 @@ sub subordinate ($self, $name) {
 }
 
 sub issue ($self, @names) {
-    my %how  = (days => 2, ref $names[0] ? %{shift @names} : ());
+    my %how  = ref $names[0] ? %{shift @names} : ();
     my $stem = 'leaf' . ++$self->{issued};
     my ($cert, $key) = map { $self->_file("$stem.$_") } qw(pem key);
     my $alternatives = join ',',
         map { (/\A[\d.:]+\z/ ? 'IP:' : 'DNS:') . $_ } @names;
-    $self->_sign("/CN=$names[0]", $cert, $key, $how{days},
+    $self->_sign("/CN=$names[0]", $cert, $key, $how{expired},
         "subjectAltName=$alternatives\nbasicConstraints=CA:FALSE\n");
     for (my $above = $self; $above->parent; $above = $above->parent) {
         _append($cert, $above->cert);
@@ -55,13 +55,8 @@ sub issue ($self, @names) {
 
 # The revocation list, with these leafs on it and those of earlier calls.
 sub revoke ($self, @leafs) {
-    my ($list, $index, $config)
-        = map { $self->_file($_) } qw(crl.pem index ca.conf);
-    _write($index, '') if !-e $index;
-    _write($config, "[ca]\ndefault_ca=here\n[here]\ndatabase=$index\n"
-        . "default_md=sha256\ndefault_crl_days=2\n");
-    my @ca = ('ca', '-config', $config, '-cert', $self->cert,
-        '-keyfile', $self->_file('ca.key'));
+    my @ca   = $self->_ca;
+    my $list = $self->_file('crl.pem');
     _openssl(@ca, '-revoke', $_->{cert}) for @leafs;
     _openssl(@ca, '-gencrl', '-out', $list);
     return $list;
@@ -76,20 +71,36 @@ sub _certify_self ($self) {
 
 sub _certify ($self) {
     $self->parent->_sign('/CN=' . $self->name, $self->cert,
-        $self->_file('ca.key'), 2, "basicConstraints=critical,CA:TRUE\n");
+        $self->_file('ca.key'), 0, "basicConstraints=critical,CA:TRUE\n");
     return $self;
 }
 
 # Makes a key, and a certificate of it.
-sub _sign ($self, $subject, $cert, $key, $days, $extensions) {
+sub _sign ($self, $subject, $cert, $key, $expired, $extensions) {
     _write("$cert.ext", $extensions);
     _openssl(qw(req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes),
         '-subj', $subject, '-keyout', $key, '-out', "$cert.csr");
-    _openssl(qw(x509 -req -CAcreateserial), '-days', $days,
-        '-in', "$cert.csr", '-CA', $self->cert,
-        '-CAkey', $self->_file('ca.key'),
-        '-extfile', "$cert.ext", '-out', $cert);
+    my @sign = $expired
+        ? ($self->_ca, qw(-batch -notext -startdate 200101000000Z
+            -enddate 200102000000Z))
+        : (qw(x509 -req -CAcreateserial -days 2), '-CA', $self->cert,
+            '-CAkey', $self->_file('ca.key'));
+    _openssl(@sign, '-in', "$cert.csr", '-extfile', "$cert.ext",
+        '-out', $cert);
     return;
+}
+
+# openssl ca: revokes, and can sign with any dates, which x509 cannot before
+# OpenSSL 3.4.
+sub _ca ($self) {
+    my ($index, $config) = map { $self->_file($_) } qw(index ca.conf);
+    _write($index, '') if !-e $index;
+    _write($config, "[ca]\ndefault_ca=here\n[here]\ndatabase=$index\n"
+        . "default_md=sha256\ndefault_crl_days=2\nrand_serial=yes\n"
+        . 'new_certs_dir=' . $self->dir . "\npolicy=any\n"
+        . "[any]\ncommonName=supplied\n");
+    return ('ca', '-config', $config, '-cert', $self->cert,
+        '-keyfile', $self->_file('ca.key'));
 }
 
 sub _write ($path, $content, $mode = '>') {
