@@ -15,6 +15,8 @@ public:
     KeyPrint() noexcept = default;
     explicit KeyPrint(std::string_view key) noexcept;
 
+    std::size_t size() const noexcept { return size_; }
+
     // Overwrites the key with "*" wherever it stands in `text`; returns how
     // often it did. Another text is taken for it by a chance of 1 in 2^64 for
     // each byte.

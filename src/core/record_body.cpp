@@ -45,7 +45,7 @@ void put_base64(std::string_view bytes, TextSink &sink) noexcept {
 }  // namespace
 
 void RecordBody::unpack(const RecordBytes &bytes, std::string_view encoding,
-                        std::size_t most) noexcept {
+                        std::size_t most, std::size_t margin) noexcept {
     constexpr std::size_t kTimes = 8;  // that a layer below may be as large
     BodyDecoder decoder{kTimes * most};
     bool known = decoder.add(encoding);
@@ -62,6 +62,9 @@ void RecordBody::unpack(const RecordBytes &bytes, std::string_view encoding,
         return good && !is_too_large;
     });
     is_cut = bytes.is_truncated() || is_too_large || decoder.is_too_large();
+    if (is_cut) {
+        text.cut(text.size() - std::min(margin, text.size()));
+    }
     bool is_whole = known && good && decoder.is_complete();
     is_broken = !known || (!is_cut && !is_whole && bytes.seen() != 0);
 }

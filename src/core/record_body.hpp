@@ -11,9 +11,10 @@
 namespace keystile {
 
 struct RecordBody {
-    // Removes the codings of a Content-Encoding; to `most` bytes at most.
+    // Removes the codings of a Content-Encoding; to `most` bytes at most. Of
+    // what is cut off, the last `margin` bytes go, too.
     void unpack(const RecordBytes &bytes, std::string_view encoding,
-                std::size_t most) noexcept;
+                std::size_t most, std::size_t margin) noexcept;
 
     HeapText text;
     bool is_broken = false;  // a coding that is not known, or not kept to

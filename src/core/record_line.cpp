@@ -84,6 +84,7 @@ private:
     void put_stream() noexcept;
     void put_text_of(RecordBody &body) noexcept;
     void hide_keys(std::span<char> text) noexcept;
+    std::size_t longest_key() const noexcept;
     void note(RecordLoss loss) noexcept {
         loss_ = loss_ == RecordLoss::none ? loss : loss_;
     }
@@ -121,11 +122,11 @@ void Line::read() noexcept {
     status_ = head_.status;
     form_ = form_of_path(head_.path.view());
     asked_ = read_request_path(head_.path.view());
-    request_.unpack(record_.request, head_.request_encoding.view(),
-                    head_.most);
+    request_.unpack(record_.request, head_.request_encoding.view(), head_.most,
+                    longest_key());
     read_request(request_.text.view(), asked_);
     response_.unpack(record_.response, head_.response_encoding.view(),
-                     head_.most);
+                     head_.most, longest_key());
 
     UsageReader reader;
     if (head_.is_websocket) {
@@ -344,6 +345,15 @@ void Line::put_stream() noexcept {
 void Line::put_text_of(RecordBody &body) noexcept {
     hide_keys(body.text.bytes());
     put_as_text(body.text.view(), line_);
+}
+
+// Where a body is cut off, a part of one may stand that is not found.
+std::size_t Line::longest_key() const noexcept {
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < head_.key_count; i++) {
+        size = std::max(size, head_.keys[i].size());
+    }
+    return size;
 }
 
 void Line::hide_keys(std::span<char> text) noexcept {

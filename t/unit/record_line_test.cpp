@@ -202,6 +202,22 @@ TEST_F(RecordLine, HidesKeysInBytes) {
     EXPECT_EQ(member("hidden_keys"), "1");
 }
 
+// Of a key that is cut off, no search finds the rest.
+TEST_F(RecordLine, LeavesNoPartOfAKeyThatIsCut) {
+    constexpr std::string_view key = "sk-test-client-5ab3e7d1";
+    record_.head.hide(key);
+    for (std::size_t part = 1; part < key.size(); part++) {
+        record_.request.restart(kMost);
+        std::string body(kMost - part, '.');
+        body += key;
+        record_.request.append(body);
+        auto request = member("request");
+        EXPECT_EQ(request.find("sk-test"), std::string::npos) << part;
+        EXPECT_EQ(request.find_last_of("sk"), std::string::npos) << part;
+        EXPECT_EQ(member("truncated"), R"(["request"])");
+    }
+}
+
 TEST_F(RecordLine, ReadsGeminisPath) {
     record_.head.path.set("/v1beta/models/g%3AstreamGenerateContent");
     record_.request.append("{}");
