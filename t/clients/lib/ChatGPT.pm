@@ -5,14 +5,14 @@
 #     ... proxy to $chatgpt->provider->address ...
 #     my ($turn) = $chatgpt->asked(POST => '/backend-api/codex/responses');
 #     is $turn->header('authorization'), $chatgpt->bearer;
-#     my ($line) = $chatgpt->paths;            # "chatgpt.com GET /backend-api/…"
+#     my @paths = $chatgpt->paths;             # auth.openai.com POST /…
 #     $chatgpt->expire;                        # for turns: 401 until a refresh
 #     $chatgpt->forget;
 #
 # It takes the access token of `login`, which is what it gave last, and says 401
 # to any other. A refresh token works once. A model's answer is "Hello.", after
-# 120 tokens of input and 30 of output, over HTTP and over WebSocket. Of a device
-# that is to be logged in, it is first said that nobody has typed the code.
+# 120 tokens of input and 30 of output, over HTTP and over WebSocket. Who logs
+# in with a code is first told that nobody has typed it.
 
 package ChatGPT;
 
@@ -39,8 +39,9 @@ sub bearer ($self) { return 'Bearer ' . $self->login->{tokens}{access_token} }
 # The requests of that method and path so far.
 sub asked ($self, $method, $path) {
     settle;
-    return grep { $_->method eq $method && $_->target =~ /\A\Q$path\E(?:\?|\z)/ }
-        @{$self->provider->requests};
+    return grep { $_->method eq $method
+            && $_->target =~ /\A\Q$path\E(?:\?|\z)/
+    } @{$self->provider->requests};
 }
 
 sub paths ($self) {
@@ -58,7 +59,8 @@ sub expire ($self) {
 }
 
 sub forget ($self) {
-    $self->provider->forget->answer(sub ($request) { $self->_answer($request) });
+    $self->provider->forget
+        ->answer(sub ($request) { $self->_answer($request) });
     delete $self->{polled};
     return $self;
 }
