@@ -5,7 +5,7 @@
 #include "ngx_http_keystile_pass.hpp"
 #include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_status.hpp"
-#include "ngx_http_keystile_traces.hpp"
+#include "ngx_http_keystile_tls.hpp"
 #include "ngx_http_keystile_usage.hpp"
 
 namespace keystile {
@@ -51,12 +51,7 @@ void merge_slots(ngx_http_upstream_conf_t &conf,
     ngx_conf_merge_size_value(conf.buffer_size, prev.buffer_size, 16384);
     ngx_conf_merge_value(conf.request_buffering, prev.request_buffering, 1);
     ngx_conf_merge_value(conf.socket_keepalive, prev.socket_keepalive, 1);
-    ngx_conf_merge_value(conf.ssl_session_reuse, prev.ssl_session_reuse, 1);
     ngx_conf_merge_ptr_value(conf.local, prev.local, nullptr);
-    ngx_conf_merge_ptr_value(conf.ssl_certificate, prev.ssl_certificate,
-                             nullptr);
-    ngx_conf_merge_ptr_value(conf.ssl_certificate_key,
-                             prev.ssl_certificate_key, nullptr);
     ngx_conf_merge_bitmask_value(
         conf.next_upstream, prev.next_upstream,
         (NGX_CONF_BITMASK_SET | NGX_HTTP_UPSTREAM_FT_ERROR |
@@ -76,6 +71,11 @@ void merge_tls(LocConf &conf, const LocConf &prev) noexcept {
     ngx_conf_merge_str_value(conf.ssl_trusted_certificate,
                              prev.ssl_trusted_certificate, "");
     ngx_conf_merge_str_value(conf.ssl_crl, prev.ssl_crl, "");
+    ngx_conf_merge_value(conf.ssl_session_reuse, prev.ssl_session_reuse, 1);
+    ngx_conf_merge_ptr_value(conf.ssl_certificate, prev.ssl_certificate,
+                             nullptr);
+    ngx_conf_merge_ptr_value(conf.ssl_certificate_key,
+                             prev.ssl_certificate_key, nullptr);
     ngx_conf_merge_ptr_value(conf.ssl_conf_commands, prev.ssl_conf_commands,
                              nullptr);
 }
@@ -268,12 +268,9 @@ void *create_loc_conf(ngx_conf_t *cf) noexcept {
     u.local = ngx::unset_ptr<ngx_http_upstream_local_t>();
     u.hide_headers = ngx::unset_ptr<ngx_array_t>();
     u.pass_headers = ngx::unset_ptr<ngx_array_t>();
-    u.ssl_session_reuse = NGX_CONF_UNSET;
-    u.ssl_certificate = ngx::unset_ptr<ngx_http_complex_value_t>();
-    u.ssl_certificate_key = ngx::unset_ptr<ngx_http_complex_value_t>();
 
     // Not for the operator to choose: an answer is passed on as it arrives,
-    // X-Accel-* headers have no effect, and TLS is always verified.
+    // and X-Accel-* headers have no effect.
     u.ignore_headers =
         NGX_CONF_BITMASK_SET | NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT |
         NGX_HTTP_UPSTREAM_IGN_XA_EXPIRES | NGX_HTTP_UPSTREAM_IGN_EXPIRES |
@@ -284,8 +281,6 @@ void *create_loc_conf(ngx_conf_t *cf) noexcept {
         NGX_HTTP_UPSTREAM_IGN_VARY;
     u.pass_request_headers = 1;
     u.pass_request_body = 1;
-    u.ssl_server_name = 1;
-    u.ssl_verify = 1;
 
     conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
     conf->meter = ngx::unset_ptr<Zone>();
@@ -299,6 +294,9 @@ void *create_loc_conf(ngx_conf_t *cf) noexcept {
     conf->foreign_keys = NGX_CONF_UNSET_UINT;
     conf->error_format = NGX_CONF_UNSET_UINT;
     conf->ssl_verify_depth = NGX_CONF_UNSET_UINT;
+    conf->ssl_session_reuse = NGX_CONF_UNSET;
+    conf->ssl_certificate = ngx::unset_ptr<ngx_http_complex_value_t>();
+    conf->ssl_certificate_key = ngx::unset_ptr<ngx_http_complex_value_t>();
     conf->ssl_conf_commands = ngx::unset_ptr<ngx_array_t>();
     return conf;
 }

@@ -157,6 +157,9 @@ struct LocConf {
     ngx_uint_t ssl_verify_depth;
     ngx_str_t ssl_trusted_certificate;
     ngx_str_t ssl_crl;
+    ngx_flag_t ssl_session_reuse;
+    ngx_http_complex_value_t *ssl_certificate;
+    ngx_http_complex_value_t *ssl_certificate_key;
     ngx_array_t *ssl_conf_commands;
 
     const Route *route;  // null: no keystile_pass and no keystile_usage here
@@ -209,10 +212,5 @@ ngx_int_t make_usage_route(ngx_conf_t *cf, LocConf &conf) noexcept;
 // Where the destination is: a group, addresses known now, or a name to be
 // resolved for each request.
 ngx_int_t find_upstream(ngx_conf_t *cf, LocConf &conf) noexcept;
-
-// The TLS context of a location with an https:// destination, shared with an
-// earlier location of the same settings. Certificates are verified and the
-// name is sent, always.
-ngx_int_t set_up_tls(ngx_conf_t *cf, LocConf &conf) noexcept;
 
 }  // namespace keystile

@@ -44,7 +44,7 @@ ngx_int_t set_up_upstream(ngx_http_request_t *r,
 
     u->conf = &conf.upstream;
     u->schema = conf.destination->tls ? "https://"_ngx : "http://"_ngx;
-    u->ssl = conf.destination->tls;
+    ngx::use_tls(*u, conf.destination->tls);
     u->uri = ngx::str(permit.target().path);  // for messages
     u->output.tag = static_cast<ngx_buf_tag_t>(&ngx_http_keystile_module);
     u->output.output_filter = send_upstream;

@@ -1,32 +1,19 @@
 #include "ngx_http_keystile_peer.hpp"
 
-#include <openssl/crypto.h>
-#include <openssl/ssl.h>
-
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_record.hpp"
-#include "ngx_http_keystile_traces.hpp"
+#include "ngx_http_keystile_tls.hpp"
 
 namespace keystile {
 namespace {
 
-// nginx's keepalive cache knows addresses only: a connection in it may have
-// been made by a location that trusts another CA, or for another name. A TLS
-// context is for one name and one set of settings (see same_settings() in
-// tls.cpp), and nginx has verified whatever was made in it by those.
-bool is_ours(ngx_http_request_t *r, ngx_connection_t *c) noexcept {
-    auto *ssl = c->ssl->connection;
-    return SSL_get_SSL_CTX(ssl) == loc_conf(r)->upstream.ssl->ctx &&
-           SSL_get_verify_result(ssl) == X509_V_OK;
-}
-
 ngx_int_t check_peer(ngx_http_request_t *r, ngx_connection_t *c) noexcept {
     auto &attempt = Exchange::find(r)->attempt;
-    if (attempt.peer_checked || !r->upstream->ssl) {
+    if (attempt.peer_checked || !loc_conf(r)->destination->tls) {
         return NGX_OK;
     }
-    if (c->ssl == nullptr || !is_ours(r, c)) {
+    if (!is_verified_here(r, c)) {
         ngx_log_error(NGX_LOG_INFO, c->log, 0,
                       "a kept-alive connection of another location cannot be "
                       "used here; opening a new one");
@@ -34,16 +21,6 @@ ngx_int_t check_peer(ngx_http_request_t *r, ngx_connection_t *c) noexcept {
     }
     attempt.peer_checked = true;
     return NGX_OK;
-}
-
-// nginx gathers small buffers in c->ssl->buf before it encrypts them, and the
-// credential with them. Once OpenSSL has taken it all, the copy is wiped.
-void wipe_tls_buffer(ngx_connection_t *c) noexcept {
-    auto *buf = c->ssl == nullptr ? nullptr : c->ssl->buf;
-    if (buf != nullptr && buf->start != nullptr && buf->pos == buf->last) {
-        OPENSSL_cleanse(buf->start,
-                        static_cast<std::size_t>(buf->end - buf->start));
-    }
 }
 
 // Makes a request of which nothing has gone out look as if it had never been

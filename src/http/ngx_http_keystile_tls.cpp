@@ -1,9 +1,10 @@
-// TLS to the provider: always verified, always with the server's name.
+// TLS contexts for providers: always verified, always with the server's name.
+
+#include "ngx_http_keystile_tls.hpp"
 
 #include <openssl/x509.h>
 
 #include "ngx_http_keystile_conf.hpp"
-#include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {
 namespace {
@@ -49,9 +50,9 @@ bool same_settings(const LocConf &a, const LocConf &b) noexcept {
                ngx::view(b.ssl_trusted_certificate) &&
            ngx::view(a.ssl_crl) == ngx::view(b.ssl_crl) &&
            a.ssl_conf_commands == b.ssl_conf_commands &&
-           a.upstream.ssl_certificate == b.upstream.ssl_certificate &&
-           a.upstream.ssl_certificate_key == b.upstream.ssl_certificate_key &&
-           a.upstream.ssl_session_reuse == b.upstream.ssl_session_reuse;
+           a.ssl_certificate == b.ssl_certificate &&
+           a.ssl_certificate_key == b.ssl_certificate_key &&
+           a.ssl_session_reuse == b.ssl_session_reuse;
 }
 
 // nginx keeps TLS sessions by address, and a session carries the verdict of
@@ -94,7 +95,7 @@ ngx_int_t separate_sessions(const LocConf &conf) noexcept {
     }
     info = SSL_CTX_get_info_callback(ctx);
     SSL_CTX_set_info_callback(ctx, drop_foreign_session);
-    if (conf.upstream.ssl_session_reuse) {
+    if (conf.ssl_session_reuse) {
         new_session = SSL_CTX_sess_get_new_cb(ctx);
         SSL_CTX_sess_set_new_cb(ctx, mark_session);
     }
@@ -117,7 +118,8 @@ ngx_ssl_t *create_context(ngx_conf_t *cf, const LocConf &conf) noexcept {
     }
     cln->handler = ngx_ssl_cleanup_ctx;
     cln->data = ssl;
-    forget_decrypted(ssl->ctx);  // a reply may repeat the credential
+    // A reply may repeat the credential.
+    SSL_CTX_set_options(ssl->ctx, SSL_OP_CLEANSE_PLAINTEXT);
     return ssl;
 }
 
@@ -145,8 +147,8 @@ ngx_int_t trust(ngx_conf_t *cf, LocConf &conf) noexcept {
 }
 
 ngx_int_t present_certificate(ngx_conf_t *cf, LocConf &conf) noexcept {
-    auto *certificate = conf.upstream.ssl_certificate;
-    auto *key = conf.upstream.ssl_certificate_key;
+    auto *certificate = conf.ssl_certificate;
+    auto *key = conf.ssl_certificate_key;
     if (certificate == nullptr) {
         return NGX_OK;
     }
@@ -168,21 +170,29 @@ ngx_int_t present_certificate(ngx_conf_t *cf, LocConf &conf) noexcept {
                                &key->value, nullptr);
 }
 
-ngx_int_t set_name(ngx_conf_t *cf, LocConf &conf) noexcept {
+// What nginx's upstream module is to do, and always does: verify, and send
+// the name.
+ngx_int_t set_upstream(ngx_conf_t *cf, LocConf &conf) noexcept {
+    auto &u = conf.upstream;
     auto *name = ngx::make<ngx_http_complex_value_t>(cf->pool);
     if (name == nullptr) {
         return NGX_ERROR;
     }
     name->value =
         conf.ssl_name.len != 0 ? conf.ssl_name : conf.destination->parsed.host;
-    conf.upstream.ssl_name = name;
+    u.ssl_name = name;
+    u.ssl_server_name = 1;
+    u.ssl_verify = 1;
+    u.ssl_session_reuse = conf.ssl_session_reuse;
+    u.ssl_certificate = conf.ssl_certificate;
+    u.ssl_certificate_key = conf.ssl_certificate_key;
     return NGX_OK;
 }
 
 }  // namespace
 
 ngx_int_t set_up_tls(ngx_conf_t *cf, LocConf &conf) noexcept {
-    if (set_name(cf, conf) != NGX_OK) {
+    if (set_upstream(cf, conf) != NGX_OK) {
         return NGX_ERROR;
     }
     auto &contexts = main_conf(cf)->tls;
@@ -200,8 +210,7 @@ ngx_int_t set_up_tls(ngx_conf_t *cf, LocConf &conf) noexcept {
         present_certificate(cf, conf) != NGX_OK || trust(cf, conf) != NGX_OK ||
         ngx_ssl_client_session_cache(
             cf, conf.upstream.ssl,
-            static_cast<ngx_uint_t>(conf.upstream.ssl_session_reuse)) !=
-            NGX_OK ||
+            static_cast<ngx_uint_t>(conf.ssl_session_reuse)) != NGX_OK ||
         separate_sessions(conf) != NGX_OK ||
         ngx_ssl_conf_commands(cf, conf.upstream.ssl, conf.ssl_conf_commands) !=
             NGX_OK) {

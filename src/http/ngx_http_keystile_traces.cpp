@@ -1,7 +1,5 @@
 #include "ngx_http_keystile_traces.hpp"
 
-#include <openssl/ssl.h>
-
 #include "core/ascii.hpp"
 #include "core/key_header.hpp"
 
@@ -94,11 +92,6 @@ bool is_key_header(std::string_view name,
     return is_credential_header(name);
 }
 
-void zero_tls_buffer(void *data) noexcept {
-    auto *buf = static_cast<ngx_buf_t *>(data);
-    zero(buf->start, buf->end);
-}
-
 }  // namespace
 
 void forget_request_head(ngx_http_request_t *r, const ngx_pool_t *pool,
@@ -128,37 +121,6 @@ void forget_reply(ngx_http_upstream_t *u, u_char *from) noexcept {
     auto &line = u->headers_in.status_line;
     zero(line.data, line.data + line.len);
     zero(from, u->buffer.end);
-}
-
-void forget_decrypted(SSL_CTX *ctx) noexcept {
-    SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
-}
-
-void forget_decrypted_requests(ngx_conf_t *cf) noexcept {
-    auto *sscf = static_cast<ngx_http_ssl_srv_conf_t *>(
-        ngx_http_conf_get_module_srv_conf(cf, ngx_http_ssl_module));
-    if (sscf->ssl.ctx != nullptr) {
-        forget_decrypted(sscf->ssl.ctx);
-    }
-}
-
-bool forget_tls_buffer_at_close(ngx_connection_t *c) noexcept {
-    auto *buf = c->ssl == nullptr ? nullptr : c->ssl->buf;
-    if (buf == nullptr) {
-        return true;
-    }
-    for (auto *cln = c->pool->cleanup; cln != nullptr; cln = cln->next) {
-        if (cln->handler == zero_tls_buffer) {
-            return true;
-        }
-    }
-    auto *cln = ngx_pool_cleanup_add(c->pool, 0);
-    if (cln == nullptr) {
-        return false;
-    }
-    cln->handler = zero_tls_buffer;
-    cln->data = buf;
-    return true;
 }
 
 }  // namespace keystile

@@ -25,14 +25,4 @@ void forget_request_head(ngx_http_request_t *r, const ngx_pool_t *pool,
 // of its status line and headers.
 void forget_reply(ngx_http_upstream_t *u, u_char *from) noexcept;
 
-// Makes OpenSSL zero what it has decrypted once nginx has read it.
-void forget_decrypted(SSL_CTX *ctx) noexcept;
-
-// The same, on the listeners of the server that is being merged.
-void forget_decrypted_requests(ngx_conf_t *cf) noexcept;
-
-// Makes sure that what is left of a request in the TLS buffer of an upstream
-// connection is zeroed when the connection goes. False when out of memory.
-bool forget_tls_buffer_at_close(ngx_connection_t *c) noexcept;
-
 }  // namespace keystile

@@ -1,7 +1,15 @@
-// What differs between the versions of nginx that we build against. Included
-// by nginx.hpp; every #if on nginx_version in the project is in this file.
+// What differs between the versions and the builds of nginx that we are built
+// for. Included by nginx.hpp; every #if on nginx_version in the project is in
+// this file. TLS is in files of its own, which `config` leaves out of a build
+// without it.
 
 #pragma once
+
+// Without TLS, the directives about it are known still, to no effect.
+#ifndef NGX_SSL_TLSv1_2
+#define NGX_SSL_TLSv1_2 0x0020
+#define NGX_SSL_TLSv1_3 0x0040
+#endif
 
 namespace ngx {
 
@@ -14,6 +22,14 @@ ngx_int_t parse_chunked(Parse parse, ngx_http_request_t *r, ngx_buf_t *b,
         return parse(r, b, chunked);
     } else {
         return parse(r, b, chunked, 0);
+    }
+}
+
+// An upstream without TLS may lack the field for it.
+template <typename Upstream>
+void use_tls(Upstream &u, bool tls) noexcept {
+    if constexpr (requires { u.ssl = 1; }) {
+        u.ssl = tls;
     }
 }
 

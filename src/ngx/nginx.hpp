@@ -12,7 +12,9 @@ extern "C" {
 #include <ngx_event.h>
 #include <ngx_event_connect.h>
 #include <ngx_http.h>
+#if (NGX_HTTP_SSL)
 #include <ngx_http_ssl_module.h>
+#endif
 }
 
 #include <cstddef>
