@@ -17,7 +17,9 @@ KEYSTILE_CORE = \\
 KEYSTILE_NGINX = \\
 `keystile_objs $keystile_nginx_srcs`
 
-\$(KEYSTILE_CORE) \$(KEYSTILE_NGINX): CFLAGS += \\
+# Debian's flags have one that is for C only, from 13 on.
+\$(KEYSTILE_CORE) \$(KEYSTILE_NGINX): CFLAGS := \\
+	\$(filter-out -Werror=implicit-function-declaration,\$(CFLAGS)) \\
 	-std=c++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics \\
 	-fvisibility=hidden -Wall -Wextra -Wshadow -Werror \\
 	-I $ngx_addon_dir/src -MMD -MP
