@@ -96,6 +96,7 @@ sub _ca ($self) {
     my ($index, $config) = map { $self->_file($_) } qw(index ca.conf);
     _write($index, '') if !-e $index;
     _write($config, "[ca]\ndefault_ca=here\n[here]\ndatabase=$index\n"
+        . "unique_subject=no\n"
         . "default_md=sha256\ndefault_crl_days=2\nrand_serial=yes\n"
         . 'new_certs_dir=' . $self->dir . "\npolicy=any\n"
         . "[any]\ncommonName=supplied\n");
