@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/clients/lib";
 use Test::More;
 use AgentCheck;
+use Await;
 use File::Temp ();
 use Mojo::File qw(path);
 use Provider;
@@ -121,7 +122,10 @@ subtest 'gateways' => sub {
         for my $name (@names) {
             my $before = $provider->connections;
             passes "$tool: $name", {%path, $name => "http://$open/v1"};
-            cmp_ok $provider->connections, '>', $before, 'was connected to';
+            ok eval {
+                await 'a connection',
+                    sub { $provider->connections > $before };
+            }, 'was connected to';
             fails "$tool: $name, closed",
                 {%path, $name => "http://$closed/v1"}, "$name cannot be r";
         }
