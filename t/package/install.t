@@ -6,7 +6,10 @@ use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
 use CleanRoot;
 
-BEGIN { CleanRoot->enter(qw(ca-certificates libjansson4 libstdc++6 libzstd1)) }
+BEGIN {
+    CleanRoot->enter('in-root',
+        'ca-certificates libjansson4 libstdc++6 libzstd1');
+}
 
 use Test::More;
 use Await;

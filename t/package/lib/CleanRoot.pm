@@ -1,12 +1,12 @@
-# CleanRoot: the Debian that in-root has made for a test.
+# CleanRoot: the Debian that in-root, or in-image, has made for a test.
 #
-#     BEGIN { CleanRoot->enter('libjansson4', ...) }   # runs the test there
+#     BEGIN { CleanRoot->enter('in-root', 'libjansson4 ...') }
 #     my $root = CleanRoot->new;
 #     my ($exit, $said) = $root->run('dpkg', '-i', '/keystile.deb');
 #     $root->child('etc/keystile/openai.key')->spew($key);
 #     my %files = $root->files;               # path => mode, owner, link
 #
-# Away from it, tests are skipped when they are not root's.
+# enter() runs the test there, and skips it when it is not root's.
 
 package CleanRoot;
 
@@ -24,20 +24,21 @@ use constant NOT_OURS => qr{^(?:proc|dev|run|tmp|var/lib/dpkg|var/cache
     |var/log/(?:apt|nginx|dpkg\.log|alternatives\.log)|var/lib/nginx
     |etc/ld\.so\.cache)(?:/|\z)}x;
 
-sub enter ($class, @packages) {
+sub enter ($class, $script, @arguments) {
     return if $ENV{KEYSTILE_ROOT} || $^C;
     if ($> != 0) {
         say '1..0 # SKIP not root';
         exit;
     }
-    my $in_root = path(__FILE__)->dirname->sibling('in-root');
-    exec $in_root, "@packages", $^X, abs_path($0) or die "$in_root: $!";
+    $script = path(__FILE__)->dirname->sibling($script);
+    exec $script, @arguments, $^X, abs_path($0) or die "$script: $!";
 }
 
 sub child ($self, $name) { return path($self->dir)->child($name) }
 
 sub write ($self, $name, $content, $mode = 0644) {
     my $path = $self->child($name);
+    $path->dirname->make_path;
     open my $file, '>', $path or die "$path: $!";
     print {$file} $content;
     close $file or die "$path: $!";
@@ -54,12 +55,16 @@ sub run ($self, @command) {
         open STDIN,  '<',  '/dev/null';
         open STDOUT, '>',  $output->filename;
         open STDERR, '>&', \*STDOUT;
-        exec qw(env -i LC_ALL=C DEBIAN_FRONTEND=noninteractive),
-            'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'chroot', $self->dir, @command
-            or POSIX::_exit(127);
+        exec $self->inside(@command) or POSIX::_exit(127);
     }
     waitpid $pid, 0;
     return ($? >> 8 || $?, path($output->filename)->slurp);
+}
+
+# The command that runs one in there, with an environment of its own.
+sub inside ($self, @command) {
+    return (qw(env -i LC_ALL=C DEBIAN_FRONTEND=noninteractive),
+        'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'chroot', $self->dir, @command);
 }
 
 # Every path with its mode, its owner, and where it points.
