@@ -104,6 +104,19 @@ subtest 'what a reply of a refusal costs' => sub {
     unlike $r->body . $r->head, qr/You sent|X-Key/, 'is never seen';
 };
 
+subtest 'a refusal while the body still goes up' => sub {
+    $pool->fates(early => sub ($request) { });
+    my $first = $pool->keys->{'early-1'};
+    $provider->on_head(sub ($request) {
+        $request->reply(401) if index($request->head, $first) >= 0;
+    });
+    my $large = join '', map { chr 33 + $_ % 90 } 1 .. 8_000_000;
+    my $r     = $pool->ask('early', method => 'POST', body => $large);
+    is $r->status, 200, 'is one';
+    is $pool->sent, 'early-1 early-2', 'the next takes over';
+    ok $provider->last->body eq $large, 'with the whole body';
+};
+
 subtest 'rate limits' => sub {
     $pool->fates(limited => [429, ['Retry-After' => 30]]);
     my $before = $nginx->access_log;
