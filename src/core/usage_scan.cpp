@@ -55,9 +55,10 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kWrapped{kWrappedMembers};
 
-    static constexpr std::array<JsonMember, 9> kTextMembers{{
+    static constexpr std::array<JsonMember, 10> kTextMembers{{
         {"type", kType},
         {"status", kStatus},
+        {"status_code", kStatusCode},
         {"error", kError},
         {"model", kModel},
         {"modelVersion", kModel},
@@ -146,6 +147,11 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         break;
     case kStatus:
         is_pending_ = value.text == "queued" || value.text == "in_progress";
+        [[fallthrough]];
+    case kStatusCode:
+        if (value.kind == JsonKind::count && value.count < 1000) {
+            status_ = static_cast<std::uint16_t>(value.count);
+        }
         break;
     case kModel:
         if (value.kind == JsonKind::text) {
@@ -241,6 +247,7 @@ Usage UsageScan::usage() const noexcept {
     all.model = model_;
     all.complete = is_complete_;
     all.error = is_error_;
+    all.error_status = is_error_ ? status_ : std::uint16_t{0};
     return all;
 }
 
@@ -248,6 +255,7 @@ void UsageScan::start_answer() noexcept {
     seen_ = 0;
     id_ = 0;
     model_ = {};
+    status_ = 0;
     is_complete_ = false;
     is_error_ = false;
 }

@@ -28,10 +28,12 @@ struct Usage {
     bool complete = false;  // the provider said all that it has to say of it
     bool error = false;     // it is an error, or ends in one: there may be
                             // no usage
-    bool late = false;      // of an answer that had ended, without figures,
-                            // by an error; only set by SocketUsage
-    bool prewarm = false;   // asked for with "generate": false; never an HTTP
-                            // reply, only set by SocketUsage
+    std::uint16_t error_status = 0;  // that an error on a socket gives: as of
+                                     // HTTP; 0: none
+    bool late = false;     // of an answer that had ended, without figures,
+                           // by an error; only set by SocketUsage
+    bool prewarm = false;  // asked for with "generate": false; never an HTTP
+                           // reply, only set by SocketUsage
 };
 
 // Reads the events of a stream, the messages of a socket or the body of a
@@ -81,6 +83,7 @@ private:
         kNone,
         kType,
         kStatus,
+        kStatusCode,
         kModel,
         kError,
         kId,
@@ -128,6 +131,7 @@ private:
     std::uint32_t seen_ = 0;  // a bit for each of counts_
     std::uint64_t id_ = 0;
     ModelName model_;
+    std::uint16_t status_ = 0;    // of the answer, should it be an error
     Event event_ = Event::other;  // what the text is
     bool is_pending_ = false;
     bool is_complete_ = false;

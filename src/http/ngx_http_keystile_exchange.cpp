@@ -276,9 +276,11 @@ std::string_view Exchange::request_id() noexcept {
 bool Exchange::reads_reply() const noexcept {
     const auto &permit = **decision_;
     const auto *client = permit.identity().client;
+    bool judges_turns = client != nullptr && !client->models.empty();
     return meter != nullptr || recorder != nullptr ||
-           (permit.websocket() && client != nullptr &&
-            !client->models.empty());
+           (permit.websocket() &&
+            (judges_turns ||
+             (credential != nullptr && is_pooled(*loc_conf(r_)))));
 }
 
 ErrorShape Exchange::error_shape(const LocConf &conf) const noexcept {

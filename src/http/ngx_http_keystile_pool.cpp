@@ -120,9 +120,8 @@ std::int64_t back_at(ngx_http_request_t *r, const LocConf &conf) noexcept {
     return headers.until(conf.next_credential->cooldown, ngx_time());
 }
 
-void cool_down(ngx_http_request_t *r, const LocConf &conf,
-               const Credential &credential) noexcept {
-    auto until = back_at(r, conf);
+void cool_down(ngx_http_request_t *r, const Credential &credential,
+               std::int64_t until, ngx_uint_t status) noexcept {
     auto *now = ngx_timeofday();
     credential.state->cool_down(
         static_cast<std::int64_t>(now->sec) * 1000 + now->msec, until);
@@ -130,7 +129,7 @@ void cool_down(ngx_http_request_t *r, const LocConf &conf,
                   "credential \"%V\" is left alone for %T seconds: the "
                   "provider answered %ui",
                   &credential.name, static_cast<time_t>(until - ngx_time()),
-                  r->upstream->headers_in.status_n);
+                  status);
 }
 
 bool has_time(ngx_http_request_t *r, const LocConf &conf) noexcept {
@@ -288,7 +287,7 @@ bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,
         !cools_down(conf)) {
         return false;
     }
-    cool_down(r, conf, credential);
+    cool_down(r, credential, back_at(r, conf), u->headers_in.status_n);
     if (r->request_body_no_buffering || !has_time(r, conf)) {
         return false;
     }
@@ -306,6 +305,22 @@ bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,
     stand_before_free(*u, loan);
     u->peer.tries = ngx_max(u->peer.tries, ngx_uint_t{2});
     return true;
+}
+
+bool is_pooled(const LocConf &conf) noexcept { return cools_down(conf); }
+
+void note_limited_turn(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    const auto &conf = *loc_conf(r);
+    if (exchange.credential == nullptr) {
+        return;
+    }
+    exchange.credential->state->refuse(CredentialFault::rate_limited);
+    if (cools_down(conf) &&
+        (conf.next_credential->conditions & NextCredential::on_429) != 0) {
+        cool_down(r, *exchange.credential,
+                  ngx_time() + conf.next_credential->cooldown,
+                  NGX_HTTP_TOO_MANY_REQUESTS);
+    }
 }
 
 void swap_credential(ngx_http_request_t *r, Exchange &exchange) noexcept {

@@ -83,6 +83,9 @@ void Tunnel::end_pending(const TurnRequest &request) noexcept {
 }
 
 void Tunnel::end_turn(const Usage &usage) noexcept {
+    if (usage.error_status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        note_limited_turn(r_, exchange_);
+    }
     if (exchange_.recorder == nullptr || usage.late) {
         return settle_turn(usage);
     }
