@@ -98,6 +98,7 @@ sub _ca ($self) {
     _write($config, "[ca]\ndefault_ca=here\n[here]\ndatabase=$index\n"
         . "unique_subject=no\n"
         . "default_md=sha256\ndefault_crl_days=2\nrand_serial=yes\n"
+        . "unique_subject=no\n"
         . 'new_certs_dir=' . $self->dir . "\npolicy=any\n"
         . "[any]\ncommonName=supplied\n");
     return ('ca', '-config', $config, '-cert', $self->cert,
