@@ -15,7 +15,7 @@ my $KEY      = 'sk-test-provider-7a3c';
 my $provider = Provider->new;
 my $nginx    = Nginx->new;
 plan skip_all => 'this nginx has no gunzip module'
-    if `@{[$nginx->binary]} -V 2>&1` !~ /--with-http_gunzip_module/;
+    if !$nginx->is_built_with('http_gunzip_module');
 
 $nginx->key_file('openai.key', $KEY);
 $nginx->start(<<'CONF', PROVIDER => $provider->address);

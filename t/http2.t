@@ -14,6 +14,8 @@ use Verdict;
 
 plan skip_all => 'no node'
     if system('node -e 0 >/dev/null 2>&1') != 0;
+plan skip_all => 'this nginx has no HTTP/2'
+    if !Nginx->new->is_built_with('http_v2_module');
 
 # Sends requests on one connection, each when the one before it is through, or
 # all at once; prints their answers.

@@ -22,12 +22,14 @@ use Mojo::JSON qw(decode_json encode_json);
 has [qw(authority key)];
 has callers => sub { [] };
 
-my $MODULE = abs_path($ENV{KEYSTILE_MODULE}
-        // 'build/nginx/ngx_http_keystile_module.so');
+my $MODULE = $ENV{KEYSTILE_MODULE}
+    // 'build/nginx/ngx_http_keystile_module.so';
+my $LOAD = $MODULE eq '' ? '' : 'load_module ' . abs_path($MODULE) . ';';
 
 # Each has to be found in every example, but for those that are marked.
 my @CHANGES = (
-    ['the module' => qr{modules/ngx_http_keystile_module\.so}, $MODULE],
+    ['the module' =>
+        qr{load_module[ ]+modules/ngx_http_keystile_module\.so;}, $LOAD],
     ['the workers' => qr/worker_processes  auto;/,
         "worker_processes 1; daemon off; " . ($ENV{KEYSTILE_GLOBALS} // '')],
     ['their user, without root' => qr/^user .*\n/m, $> == 0 ? undef : ''],

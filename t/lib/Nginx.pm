@@ -19,10 +19,12 @@
 # main (more main-level text), daemon (0).
 #
 # KEYSTILE_NGINX, KEYSTILE_MODULE and KEYSTILE_GLOBALS name the binary, the
-# module and more main-level configuration; KEYSTILE_TEST_DIR says where the
-# directories go, and KEYSTILE_TEST_KEEP leaves them there. Started by root, the workers are
-# www-data. The directory is one that passes the rules for key files: each
-# component belongs to root or the user, and no one else may write there.
+# module (empty: it is in the binary) and more main-level configuration;
+# KEYSTILE_TEST_LOG is the level of logs of which a test asks nothing else;
+# KEYSTILE_TEST_DIR says where the directories go, and KEYSTILE_TEST_KEEP
+# leaves them there. Started by root, the workers are www-data. The directory
+# is one that passes the rules for key files: each component belongs to root
+# or the user, and no one else may write there.
 #
 # stop() quits, and fails the test when a worker was left behind, when the error
 # log has an alert, a crash or a sanitizer's report, or when any key written
@@ -51,7 +53,7 @@ has binary  => sub { $ENV{KEYSTILE_NGINX} // '/usr/sbin/nginx' };
 has module  => 1;
 has workers => 1;
 has log         => LOG_FORMAT;
-has log_level   => 'info';
+has log_level   => sub { $ENV{KEYSTILE_TEST_LOG} // 'info' };
 has underscores => 'on';
 has events      => 'worker_connections 1024;';
 has main        => '';
@@ -67,6 +69,11 @@ END {
     my $status = $?;
     $_->_end for grep { defined } values %alive;
     $? = $status;
+}
+
+# Whether it was built with an option, as `nginx -V` has it.
+sub is_built_with ($self, $option) {
+    return `@{[$self->binary]} -V 2>&1` =~ /--with-\Q$option\E(?:\s|\z)/;
 }
 
 # Writes a file into the directory; returns its path.
@@ -224,12 +231,13 @@ sub faults ($self) {
 # The whole configuration around an http block.
 sub text ($self, $http, %values) {
     my $dir    = $self->dir;
-    my $module = abs_path($ENV{KEYSTILE_MODULE}
-            // 'build/nginx/ngx_http_keystile_module.so');
+    my $module = $ENV{KEYSTILE_MODULE}
+        // 'build/nginx/ngx_http_keystile_module.so';
+    my $load = $self->module && $module ne '';
     my $text = join "\n",
         $ENV{KEYSTILE_GLOBALS} // '',
-        $self->module ? 'load_module ' . ($module // 'missing') . ';' : '',
-        $> == 0       ? 'user www-data;'                               : '',
+        $load   ? 'load_module ' . (abs_path($module) // 'missing') . ';' : '',
+        $> == 0 ? 'user www-data;'                                        : '',
         'daemon ' . ($self->daemon ? 'on' : 'off') . ';',
         'worker_processes ' . $self->workers . ';',
         "pid $dir/nginx.pid;",
