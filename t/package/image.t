@@ -71,8 +71,10 @@ sub secret ($example, $name, $content) {
 # Mounts what the example mounts, where the image must have a place for it.
 sub prepare ($example) {
     ok mount_tmpfs($_, $example->{mode}), "$_ can be mounted"
-        for @{$example->{tmpfs}}, path($example->{target})->dirname,
-        $example->{linked} ? '/etc/keystile' : ();
+        for @{$example->{tmpfs}}, path($example->{target})->dirname;
+    # As Kubernetes has a secret: sticky.
+    ok mount_tmpfs('/etc/keystile', '1777'), 'so can /etc/keystile'
+        if $example->{linked};
     secret($example, 'openai.key',   "$KEY\n");
     secret($example, 'clients.json', $CLIENTS);
     my $site = $example->{site};
