@@ -29,7 +29,7 @@ sub faults ($sbom, $deb, $tree) {
         push @faults, "$id lacks $_"
             for grep { !defined $element->{$_} }
             qw(licenseConcluded copyrightText), exists $element->{fileName}
-            ? ('checksums') : qw(name versionInfo downloadLocation);
+            ? ('checksums') : qw(name versionInfo supplier downloadLocation);
     }
     push @faults, $_ for grep { !defined $sbom->{$_} } qw(name creationInfo);
     push @faults, 'version' if $sbom->{spdxVersion} ne 'SPDX-2.3';
