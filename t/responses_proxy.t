@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/clients/lib";
 use Test::More;
 use Await;
+use Nginx;
 use Provider;
 use ResponsesProxy;
 use Wire;
@@ -118,6 +119,9 @@ my %CASES = (
 );
 
 $CASES{$_} = ["$_ HTTP/1.1\r\n$HEAD\r\n{}", 403, 403] for @REFUSED;
+
+# nginx itself knows what the target of CONNECT looks like, from 1.29.3 on.
+$CASES{"CONNECT $PATH"}[2] = 400 if Nginx->new->version >= 1.029003;
 
 for my $name (sort keys %CASES) {
     my ($bytes, $theirs, $ours) = @{$CASES{$name}};

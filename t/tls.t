@@ -172,7 +172,8 @@ subtest 'a provider without TLS' => sub {
     await 'a greeting', sub { $connection->received };
     $connection->write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     is $wire->response->status, 502, 'status';
-    is $connection->await_end, 'eof', 'it is closed';
+    # Newer ones do not read what has come, and so the kernel resets it.
+    like $connection->await_end, qr/\A(?:eof|reset)\z/, 'it is closed';
     unlike $connection->received, qr/\Q$KEY\E|HTTP/,
         'nothing is sent in the clear';
 };

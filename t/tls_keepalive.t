@@ -40,6 +40,7 @@ sub provider ($version) {
 
 my %PROVIDERS = (12 => provider('TLSv1_2'), 13 => provider('TLSv1_3'));
 
+# Connections are kept in groups; from 1.29.7 on, in any group.
 # Who trusts whom: a, b and right do; the others must never get through.
 my %TRUST = (
     a        => ['a.example.com', 'ONE'],
@@ -53,11 +54,12 @@ my $locations = '';
 for my $version (sort keys %PROVIDERS) {
     for my $trust (sort keys %TRUST) {
         my ($name, $ca, $more) = (@{$TRUST{$trust}}, '');
-        for my $group ("kept$version", "closed$version") {
-            $locations .= "location /$group/$trust/ { $more
+        my %to = (kept => "kept$version", closed => "%%TLS$version%%");
+        for my $what (sort keys %to) {
+            $locations .= "location /$what$version/$trust/ { $more
                 keystile_ssl_name $name;
                 keystile_ssl_trusted_certificate %%$ca%%;
-                keystile_pass https://$group; }\n";
+                keystile_pass https://$to{$what}; }\n";
         }
     }
 }
@@ -72,8 +74,6 @@ $nginx->start(<<'CONF' . "$locations }",
     keystile_request_buffering on;
     upstream kept12   { server %%TLS12%%; keepalive 8; }
     upstream kept13   { server %%TLS13%%; keepalive 8; }
-    upstream closed12 { server %%TLS12%%; }
-    upstream closed13 { server %%TLS13%%; }
     server {
         listen 127.0.0.1:%%PORT%%;
         location /unbuffered/ {

@@ -76,6 +76,13 @@ sub is_built_with ($self, $option) {
     return `@{[$self->binary]} -V 2>&1` =~ /--with-\Q$option\E(?:\s|\z)/;
 }
 
+# Such as 1.026003 for 1.26.3.
+sub version ($self) {
+    my ($major, $minor, $patch) = `@{[$self->binary]} -v 2>&1`
+        =~ m{nginx/(\d+)\.(\d+)\.(\d+)} or croak 'nginx has no version';
+    return sprintf('%d.%03d%03d', $major, $minor, $patch) + 0;
+}
+
 # Writes a file into the directory; returns its path.
 sub file ($self, $name, $content, $mode = 0644) {
     my $path = $self->dir . "/$name";
