@@ -1,0 +1,49 @@
+# Watch: what the kernel knows of nginx's processes.
+#
+#     my $watch = Watch->new(master => $nginx->master);
+#     $watch->workers;      # those that take connections
+#     $watch->leaving;      # those that are shutting down
+#     $watch->rss($pid);    # kilobytes
+#     $watch->sockets($pid), $watch->files($pid);
+
+package Watch;
+
+use Mojo::Base -base, -signatures;
+
+has 'master';
+
+sub workers ($self) {
+    return $self->_titled(qr/\Anginx: worker process\b(?! is)/);
+}
+
+sub leaving ($self) { return $self->_titled(qr/worker process is shutting/) }
+
+sub rss ($self, $pid) {
+    my ($size) = _read("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+    return $size // 0;
+}
+
+sub files ($self, $pid) {
+    my @files = glob "/proc/$pid/fd/*";
+    return scalar @files;
+}
+
+sub sockets ($self, $pid) {
+    return scalar grep { (readlink // '') =~ /\Asocket:/ }
+        glob "/proc/$pid/fd/*";
+}
+
+sub _titled ($self, $title) {
+    my $master = $self->master;
+    return grep { _read("/proc/$_/cmdline") =~ $title }
+        grep { _read("/proc/$_/stat") =~ /\A\d+ \(.*\) \S $master /s }
+        map {m{(\d+)\z}} glob '/proc/[0-9]*';
+}
+
+sub _read ($path) {
+    open my $file, '<', $path or return '';
+    my $text = do { local $/; <$file> };
+    return $text // '';
+}
+
+1;
