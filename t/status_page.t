@@ -138,9 +138,11 @@ subtest 'the figures' => sub {
     like $dom->at('[data-figure=memory]')->text,
         qr/\A[\d.]+ KiB of [\d.]+ [KM]iB in use\z/, 'the memory of the zone';
     is $dom->at('[data-figure=processes]')->text, 1, 'the processes';
-    like $dom->at('[data-figure=credential]')->text, qr/\Aexpires \w+ \d/,
-        'when a login expires';
-    like $dom->at('#zone-facts')->all_text, qr/Token of a b/, 'and which';
+    my ($login) = grep { $_->at('dt')->text eq 'Credential a b' }
+        $dom->find('#zone-facts > div')->each;
+    like $login->at('[data-figure=credential]')->text, qr/\Asent \S+/,
+        'how often a login was sent';
+    like $login->at('.more')->text, qr/\Aexpires \w+ \d/, 'when it expires';
 
     my %rows = map { $_->at('button')->text => $_ }
         $dom->find('#clients tr.client')->each;
