@@ -32,7 +32,7 @@ my @EVENTS = (
     [60, 27, \&restart_far],
     [40, 33, \&fill_disk],
 );
-use constant {QUIET => 8, FULL => 5, WARM_UP => 10};
+use constant {QUIET => 8, FULL => 5};
 
 my $seconds = $ARGV[0] // 1800;
 die "usage: t/soak/run.pl [SECONDS]\n" if $seconds !~ /\A[1-9]\d*\z/;
@@ -46,13 +46,10 @@ my $site  = Site->new;
 my $tally = Tally->new(ledger => $site->nginx->dir . '/ledger');
 my @fars  = map { Far->new(ledger => $tally->ledger, seed => $seed + $_) } 1, 2;
 my (%calling, %happened, $watch, $judge);
-my $failed = 1;
 
 END {
     my $status = $?;
-    kill KILL => keys %calling, grep { $_ } map { $_->pid } @fars;
-    eval { $site->quit } if $site->nginx->master;
-    $site->unmount;
+    clean_up() if $site;
     $? = $status;
 }
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
@@ -184,6 +181,13 @@ sub fill_disk () {
 }
 
 # ---- the end ----
+
+sub clean_up () {
+    kill KILL => keys %calling, grep { $_ } map { $_->pid } @fars;
+    eval { $site->quit } if $site->nginx->master;
+    $site->unmount;
+    return;
+}
 
 sub kill_fars () {
     $_->kill for grep { $_->pid } @fars;

@@ -18,21 +18,16 @@
 
 package Caller;
 
-use Mojo::Base -base, -signatures;
+use Mojo::Base 'Line', -signatures;
 use Digest::MD5 qw(md5_hex);
-use IO::Select;
-use IO::Socket::IP;
-use Message;
 use Mojo::JSON qw(decode_json encode_json);
 use Mojo::WebSocket qw(WS_CLOSE WS_TEXT build_frame parse_frame);
-use POSIX  ();
-use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER SO_RCVBUF TCP_NODELAY);
-use Tally;
+use POSIX ();
+use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(sleep time);
 use Wire;
 
 use constant {
-    PATIENCE  => 60,          # seconds for an answer to go on
     PAUSE     => 1,           # between two requests, at most
     MAX_FRAME => 1 << 20,
 };
@@ -60,12 +55,12 @@ my @ATTACKS = (
     [400, '/v1/responses', headers => ['X-Long' => 'x' x 40_000]],
 );
 
-has [qw(name number key port ledger until seed)];
-has tally => sub ($self) { Tally->new(ledger => $self->ledger) };
+has [qw(number until seed)];
 
 sub start ($self) {
     my $pid = fork // die "fork: $!\n";
     return $pid if $pid;
+    @SIG{qw(HUP INT TERM)} = ('DEFAULT') x 3;
     srand $self->seed;
     local $SIG{PIPE} = 'IGNORE';
     $self->{count} = $self->{whole} = 0;
@@ -111,7 +106,7 @@ sub _see_through ($self, $kept, $kind, $text, %how) {
     for my $old ($kept ? $kept : (), undef) {
         my $at      = $old // $self->_connect(%how);
         my $request = $self->_compose($at, $kind, $id, $body, %how);
-        my $sent    = $at && _send($at->{socket}, $request, %how);
+        my $sent    = $at && $self->_send($at->{socket}, $request, %how);
         my $answer  = $at && $self->_answer($at->{socket}, %how);
         if ($old && $answer && $answer->head eq '') {
             $self->tally->note('again', $id);
@@ -126,75 +121,6 @@ sub _see_through ($self, $kept, $kind, $text, %how) {
 
 sub _new_id ($self) {
     return join '.', $self->name, $self->number, $self->{count}++;
-}
-
-sub _connect ($self, %how) {
-    my $since  = time;
-    my $socket = IO::Socket::IP->new(
-        PeerHost => '127.0.0.1',
-        PeerPort => $self->port,
-        $how{slow}
-            ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, pack 'i', 4096]])
-            : ());
-    $self->tally->fault('no connection', "$!") if !$socket;
-    return $socket && {socket => $socket, since => $since};
-}
-
-sub _compose ($self, $at, $kind, $id, $body, %how) {
-    my $query = join '&', "kind=$kind", "id=$id", 'since=' . $at->{since},
-        $how{size} ? "size=$how{size}" : ();
-    return compose(
-        method  => 'POST',
-        target  => "/v1/responses?$query",
-        headers => [
-            Authorization => 'Bearer ' . $self->key,
-            Connection    => 'keep-alive',
-        ],
-        body => $body);
-}
-
-# All of it, in so many pieces.
-sub _send ($socket, $bytes, %how) {
-    my $pieces = $how{pieces} // 1;
-    my $size   = 1 + int(length($bytes) / $pieces);
-    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1 if $pieces > 1;
-    while (length $bytes) {
-        my $piece = substr $bytes, 0, $size, '';
-        my $count = syswrite $socket, $piece;
-        return 0 if ($count // 0) < length $piece;
-        sleep rand 0.1 if $pieces > 1;
-    }
-    return 1;
-}
-
-sub _answer ($self, $socket, %how) {
-    my $message = Message->new(answers => 'POST');
-    my $buffer  = '';
-    until ($message->complete || $message->broken) {
-        my $count = $self->_read($socket, \$buffer, $how{slow} ? 4096 : 65536);
-        $message->feed(\$buffer);
-        if (!$count) {
-            $message->finish if defined $count;
-            last;
-        }
-        sleep rand 0.05 if $how{slow};
-    }
-    $self->_look_for_keys($message->head . $message->body);
-    return $message;
-}
-
-sub _read ($self, $socket, $buffer, $most) {
-    if (!IO::Select->new($socket)->can_read(PATIENCE)) {
-        $self->tally->fault('hang', $self->name . ' after ' . $$buffer);
-        return;
-    }
-    return sysread $socket, $$buffer, $most, length $$buffer;
-}
-
-sub _look_for_keys ($self, $bytes) {
-    $self->tally->fault('a key in a reply', $bytes)
-        if $bytes =~ /sk-test-soak-far/;
-    return;
 }
 
 # Whether an answer came whole. One that did, and is not what was sent, is a
@@ -220,7 +146,7 @@ sub _converse ($self) {
     my $id      = $self->_new_id;
     my $socket  = $at->{socket};
     my $buffer  = '';
-    my $open    = _send($socket, $self->_handshake($at, $id))
+    my $open    = $self->_send($socket, $self->_handshake($at, $id))
         && $self->_await($socket, \$buffer, qr/\AHTTP.*?\r\n\r\n/s);
     if ($open && $open !~ /\AHTTP\S+ (?:101|50[24]) /) {
         $self->tally->fault('no WebSocket', $open);
@@ -238,7 +164,7 @@ sub _converse ($self) {
         sleep rand PAUSE;
     }
     $self->tally->note('broken', $id, $started, time) if $turns >= 0;
-    _send($socket, build_frame(1, 1, 0, 0, 0, WS_CLOSE, pack 'n', 1000));
+    $self->_send($socket, build_frame(1, 1, 0, 0, 0, WS_CLOSE, pack 'n', 1000));
     return;
 }
 
@@ -264,7 +190,7 @@ sub _await ($self, $socket, $buffer, $pattern) {
 
 # Whether a turn ended, as it should.
 sub _turn ($self, $socket, $buffer, $id, $said) {
-    _send($socket, build_frame(1, 1, 0, 0, 0, WS_TEXT, encode_json({
+    $self->_send($socket, build_frame(1, 1, 0, 0, 0, WS_TEXT, encode_json({
         type => 'response.create', model => 'gpt-5.1', input => "$id $said",
     }))) or return 0;
     my $heard = '';
@@ -299,7 +225,7 @@ sub _leave ($self) {
     my $request = $self->_compose($at, $kind, $self->_new_id, $body,
         size => 50_000);
     my $part = rand() < 0.4 ? int rand length $request : length $request;
-    _send($at->{socket}, substr $request, 0, $part);
+    $self->_send($at->{socket}, substr $request, 0, $part);
     sleep rand 0.1 if rand() < 0.7;
     sysread $at->{socket}, my $some, 1 + int rand 9000
         if $part == length $request && rand() < 0.5;
@@ -316,7 +242,7 @@ sub _attack ($self) {
     $self->{count}++;
     my $headers = delete $request{headers}
         // [Authorization => 'Bearer ' . $self->key];
-    _send($at->{socket}, compose(method => 'POST', body => '{}', %request,
+    $self->_send($at->{socket}, compose(method => 'POST', body => '{}', %request,
         target => "$path?kind=attack", headers => $headers));
     my $answer = $self->_answer($at->{socket});
     return if !$answer->complete || $answer->status == $status;
@@ -328,7 +254,7 @@ sub _attack ($self) {
 sub _meet_an_end ($self) {
     my $at   = $self->_connect or return;
     my $kind = rand() < 0.5 ? 'cut' : 'refused';
-    _send($at->{socket},
+    $self->_send($at->{socket},
         $self->_compose($at, $kind, $self->_new_id, '{"model":"gpt-5.1"}'));
     my $answer = $self->_answer($at->{socket});
     $self->tally->fault('a cut that does not show', $answer->head)

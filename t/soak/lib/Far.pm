@@ -55,7 +55,8 @@ sub start ($self) {
     my $parent = $$;
     my $pid    = fork // die "fork: $!\n";
     return $self->pid($pid) if $pid;
-    srand $self->seed + $$;
+    @SIG{qw(HUP INT TERM)} = ('DEFAULT') x 3;
+    srand $self->seed;
     eval { $self->_serve($parent); 1 } or print STDERR "soak: a provider: $@";
     POSIX::_exit(1);
 }

@@ -145,7 +145,7 @@ sub _compare_samples ($self) {
 }
 
 sub _look_into_logs ($self) {
-    my %killed;
+    my ($full, %killed) = 0;
     $self->tally->each(sub ($word, @rest) {
         $killed{$rest[0]} = 1 if $word eq 'killed';
     });
@@ -154,11 +154,13 @@ sub _look_into_logs ($self) {
         while (my $line = <$log>) {
             $self->tally->fault('a key in a log', $line)
                 if $line =~ /sk-test-soak/;
+            $full++ if $line =~ /28: No space left/;
             next if $line !~ Nginx::FAULTS;
             $self->tally->fault('in the error log', $line)
                 if $line !~ /process (\d+) exited on signal 9/ || !$killed{$1};
         }
     }
+    $self->_say("full disk: $full lines in the error log");
     return;
 }
 
@@ -172,8 +174,8 @@ sub verdict ($self) {
     });
     $self->_judge_broken($seen);
     $self->_judge_twice($seen);
-    $self->_judge_keys($seen);
     $self->_judge_figures($seen);
+    $self->_say(sprintf 'key changed %d times', scalar @{$seen->{keys} // []});
     my $torn = $seen->{count}{torn} // 0;
     _fault($seen, 'torn records', $torn - @{$seen->{kills} // []});
     $self->_say(sprintf 'records: %d, and %d torn',
@@ -194,7 +196,16 @@ sub _take_got ($seen, $id, $number, $since) {
     my ($name) = split /[.]/, $id;
     $seen->{turns}{$name}++;
     $seen->{twice}{$id}++ if $seen->{got}{$id}++;
-    push @{$seen->{with_key}}, [$number, $since];
+    _judge_key($seen, $number, $since);
+    return;
+}
+
+# Once a reload is through, a new connection means the new key.
+sub _judge_key ($seen, $number, $since) {
+    my ($least) = map { $_->[0] } grep { $_->[1] < $since }
+        reverse @{$seen->{keys} // []};
+    _fault($seen, 'an old key')
+        if $number eq 'none' || $number < ($least // 1);
     return;
 }
 
@@ -255,19 +266,6 @@ sub _judge_broken ($self, $seen) {
 sub _judge_twice ($self, $seen) {
     _fault($seen, 'sent twice',
         keys(%{$seen->{twice} // {}}) - @{$seen->{kills} // []});
-    return;
-}
-
-# Once a reload is through, a new connection means the new key.
-sub _judge_keys ($self, $seen) {
-    my @keys = sort { $b->[1] <=> $a->[1] } @{$seen->{keys} // []};
-    for my $request (@{$seen->{with_key} // []}) {
-        my ($number, $since) = @$request;
-        my ($key) = grep { $_->[1] < $since } @keys;
-        _fault($seen, 'an old key') if $number eq 'none'
-            || $key && $number < $key->[0];
-    }
-    $self->_say(sprintf 'key changed %d times', scalar @keys);
     return;
 }
 

@@ -1,7 +1,7 @@
 # Site: the nginx of the soak, its files, and what is done to it.
 #
 #     my $site = Site->new(servers => [map { $_->address } @far])->start;
-#     my ($number, $new) = $site->rotate;    # the file of the next key
+#     my $number = $site->rotate;            # the file of the next key
 #     $site->fill;  $site->free;             # the disk of state and records
 #     $site->rotate_records($tally);         # judges those before
 #     $site->quit;
@@ -40,7 +40,10 @@ sub start ($self) {
     $nginx->client_file({clients => [map { {
         id     => $_,
         keys   => [$self->caller_key($_)],
-        limits => [{concurrent => 5000}, {tokens => 1_000_000_000_000, per => 'day'}],
+        limits => [
+            {concurrent => 5000},
+            {tokens     => 1_000_000_000_000, per => 'day'},
+        ],
     } } qw(steady rough)]});
     $self->number(0);
     $self->rotate;
