@@ -242,8 +242,12 @@ sub _attack ($self) {
     $self->{count}++;
     my $headers = delete $request{headers}
         // [Authorization => 'Bearer ' . $self->key];
-    $self->_send($at->{socket}, compose(method => 'POST', body => '{}', %request,
-        target => "$path?kind=attack", headers => $headers));
+    $self->_send($at->{socket}, compose(
+        method  => 'POST',
+        body    => '{}',
+        target  => "$path?kind=attack",
+        headers => $headers,
+        %request));
     my $answer = $self->_answer($at->{socket});
     return if !$answer->complete || $answer->status == $status;
     $self->tally->fault('not refused', "$status $path: " . $answer->head);
