@@ -16,11 +16,29 @@ constexpr char lower(char c) noexcept {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
+// The same of sixteen bytes.
+inline ByteVector lower(ByteVector bytes) noexcept {
+    auto is_upper = bytes - 'A' < 26;
+    return bytes ^ (ByteVector(is_upper) & 0x20);
+}
+
+// Whether two texts of the same length differ by no more than what fold()
+// takes away, of a byte and of a ByteVector.
+template <typename Fold>
+constexpr bool equals_folded(std::string_view a, std::string_view b,
+                             Fold fold) noexcept {
+    if (!std::is_constant_evaluated() && !a.empty() &&
+        a.size() < sizeof(ByteVector)) {
+        return !any(fold(load_short(a)) != fold(load_short(b)));
+    }
+    return std::equal(a.begin(), a.end(), b.begin(),
+                      [fold](char x, char y) { return fold(x) == fold(y); });
+}
+
 constexpr bool equals_ignoring_case(std::string_view a,
                                     std::string_view b) noexcept {
     return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(),
-                      [](char x, char y) { return lower(x) == lower(y); });
+           equals_folded(a, b, [](auto bytes) { return lower(bytes); });
 }
 
 // Header names as a hostile peer spells them: CGI-like servers map both `-`
@@ -31,28 +49,14 @@ constexpr char lower_dashed(char c) noexcept {
 
 // The same of sixteen bytes.
 inline ByteVector lower_dashed(ByteVector bytes) noexcept {
-    auto is_upper = bytes - 'A' < 26;
     auto is_underscore = bytes == '_';
-    return bytes ^ (ByteVector(is_upper) & 0x20) ^
-           (ByteVector(is_underscore) & ('_' ^ '-'));
+    return lower(bytes) ^ (ByteVector(is_underscore) & ('_' ^ '-'));
 }
 
-// Of two names of the same length.
-constexpr bool same_spelled(std::string_view a, std::string_view b) noexcept {
-    if (!std::is_constant_evaluated() && !a.empty() &&
-        a.size() < sizeof(ByteVector)) {
-        return !any(lower_dashed(load_short(a)) !=
-                    lower_dashed(load_short(b)));
-    }
-    return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-        return lower_dashed(x) == lower_dashed(y);
-    });
-}
-
-// Most differ in their length: no call for that.
 constexpr bool same_header_name(std::string_view a,
                                 std::string_view b) noexcept {
-    return a.size() == b.size() && same_spelled(a, b);
+    return a.size() == b.size() &&
+           equals_folded(a, b, [](auto bytes) { return lower_dashed(bytes); });
 }
 
 constexpr bool has_header_prefix(std::string_view name,

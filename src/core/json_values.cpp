@@ -40,7 +40,8 @@ bool DistinctPatterns::read(JsonFileReader &file, const JsonElement &value,
         return false;
     }
     char name[65]{};  // a pattern, and NUL
-    std::transform(to.begin(), to.end(), name, lower);
+    std::transform(to.begin(), to.end(), name,
+                   [](char c) { return lower(c); });
     if (json_object_get(seen_.get(), name) != nullptr) {
         return file.fail(value, {"a pattern for models is listed twice"});
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ascii.hpp"
+#include "header_names.hpp"
 
 namespace keystile {
 namespace {
@@ -41,9 +42,18 @@ std::string_view read_key_header(std::string_view name,
 }
 
 bool is_credential_header(std::string_view name) noexcept {
-    return std::any_of(
-        kCredentialHeaders.begin(), kCredentialHeaders.end(),
-        [name](std::string_view one) { return same_header_name(one, name); });
+    static constexpr auto names = [] {
+        HeaderNames all;
+        for (auto one : kCredentialHeaders) {
+            all.add(one);
+        }
+        return all;
+    }();
+    return names.may_hold(name) &&
+           std::any_of(kCredentialHeaders.begin(), kCredentialHeaders.end(),
+                       [name](std::string_view one) {
+                           return same_header_name(one, name);
+                       });
 }
 
 }  // namespace keystile

@@ -1,5 +1,9 @@
 #include "request_id.hpp"
 
+#include <bit>
+
+#include "byte_vector.hpp"
+
 namespace keystile {
 namespace {
 
@@ -9,23 +13,26 @@ constexpr std::uint64_t mix(std::uint64_t z) noexcept {
     return z ^ (z >> 31);
 }
 
+// Of numbers below 16.
+ByteVector hex_digits(ByteVector numbers) noexcept {
+    constexpr std::uint8_t letters = 'a' - '0' - 10;
+    return numbers + '0' + (ByteVector(numbers > 9) & letters);
+}
+
 }  // namespace
 
+// Which of the digits comes first makes no difference.
 RequestId RequestIds::next() noexcept {
     constexpr std::uint64_t step = 0x9E3779B97F4A7C15;
-    constexpr auto digits = "0123456789abcdef";
 
-    RequestId id;
-    auto out = id.begin();
-    for (auto &state : state_) {
-        state += step;
-        auto bits = mix(state);
-        for (int i = 0; i < 16; i++) {
-            *out++ = digits[bits >> 60];
-            bits <<= 4;
-        }
+    std::array<std::uint64_t, 2> bits;
+    for (std::size_t i = 0; i < bits.size(); i++) {
+        state_[i] += step;
+        bits[i] = mix(state_[i]);
     }
-    return id;
+    auto bytes = std::bit_cast<ByteVector>(bits);
+    std::array halves{hex_digits(bytes >> 4), hex_digits(bytes & 15)};
+    return std::bit_cast<RequestId>(halves);
 }
 
 }  // namespace keystile
