@@ -189,12 +189,13 @@ subtest 'what comes back' => sub {
 
 subtest 'an event arrives when it is sent' => sub {
     $provider->hold;
+    my $seen = @{$provider->requests};
     my $wire = Wire->connect($proxies{ours}->port);
     $wire->expect('POST');
     $wire->write(compose(method => 'POST', target => $PATH, body => '{}'));
     my $request = await 'the request', sub {
-        my $last = $provider->last;
-        return $last && $last->complete && !$last->{seen}++ && $last;
+        my $last = $provider->requests->[$seen];
+        return $last && $last->complete && $last;
     };
     $request->begin(200, ['Content-Type' => 'text/event-stream']);
     $request->chunk("data: $_\n\n"), $wire->await_bytes(qr/data: $_/)
