@@ -157,6 +157,27 @@ subtest 'verdicts' => sub {
         'a credential of the client';
 };
 
+subtest 'the headers of clients, in a log at debug' => sub {
+    my $logs = Nginx->new(module => 0, log_level => 'debug');
+    $logs->start(<<'CONF', PROVIDER => $provider->forget->address);
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        proxy_pass_request_headers off;
+        proxy_set_header X-Up sent-up;
+        location / { proxy_pass http://%%PROVIDER%%; }
+    }
+CONF
+    request($logs->port, target => '/in-line',
+        headers => ['X-A' => 'from-a-client http header: "b"']);
+    is $provider->last->header('x-up'), 'sent-up', 'a request';
+    $logs->stop;
+    like $logs->error_log, qr/from-a-client/, 'nginx logs them';
+    my $rest = $logs->log_without_headers;
+    unlike $rest, qr/from-a-client/, 'which are left out';
+    like $rest, qr/\Q$_/, "not $_"
+        for 'http proxy header:', 'sent-up', '/in-line', 'http header done';
+};
+
 subtest 'configurations' => sub {
     is $nginx->reload, '', 'a reload';
     is scalar(() = $nginx->worker_pids), 1, 'worker pids';

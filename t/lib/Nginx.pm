@@ -28,7 +28,8 @@
 #
 # stop() quits, and fails the test when a worker was left behind, when the error
 # log has an alert, a crash or a sanitizer's report, or when any key written
-# with key_file() can be read in a log. tolerate(qr/.../) excuses lines.
+# with key_file() can be read in a log. tolerate(qr/.../) excuses lines. With
+# KEYSTILE_TEST_LOG, nginx itself may have logged one, as a header of a client.
 
 package Nginx;
 
@@ -194,6 +195,13 @@ sub worker_pids ($self) {
 
 sub error_log ($self) { return _slurp($self->_path('error.log')) }
 
+# The same without the lines in which nginx itself, at debug, writes down each
+# header that a client has sent.
+sub log_without_headers ($self) {
+    return $self->error_log =~ s/^[\d\/]+\ [\d:]+\ \[debug\]\ \d+\#\d+:\ \*\d+
+        \ http\ header:\ "[^\n]*\n//mgrx;
+}
+
 # The lines of the access log, once there are at least $count.
 sub access_log ($self, $count = 0) {
     my @lines;
@@ -219,8 +227,9 @@ sub stop ($self) {
     my @faults = $self->faults;
     Test::More::ok(!@faults, 'the error log is clean')
         or Test::More::diag(join "\n", @faults);
-    my $logs = join '', map { _slurp($self->_path($_)) }
-        qw(error.log access.log start.log);
+    my $logs = join '',
+        $ENV{KEYSTILE_TEST_LOG} ? $self->log_without_headers : $self->error_log,
+        map { _slurp($self->_path($_)) } qw(access.log start.log);
     my @leaks = grep { index($logs, $_) >= 0 } @{$self->{secrets} // []};
     Test::More::ok(!@leaks, 'no credential in a log');
     return $self;
