@@ -184,6 +184,19 @@ subtest 'kept connections' => sub {
     }
 };
 
+subtest 'connections that no one said to keep' => sub {
+    my $by_default = $nginx->version >= 1.029007;
+    my %kept = ('/address/a' => 0, '/group/a' => $by_default);
+    for my $target (sort keys %kept) {
+        $provider->forget;
+        my ($first, $second) = map {
+            is ask($target)->status, 200, $target;
+            $provider->last->connection;
+        } 1, 2;
+        is $first == $second, !!$kept{$target}, 'its connection';
+    }
+};
+
 subtest 'kept connections that the provider closes' => sub {
     my $verdict = Verdict->new(provider => $provider, key => $KEY);
     for my $how (qw(close reset)) {
