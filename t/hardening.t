@@ -62,6 +62,18 @@ sub status ($pid, $field) {
     return $value;
 }
 
+# The workers, once they are ready: they call themselves so just before the
+# first event.
+sub workers ($nginx) {
+    my @pids = $nginx->worker_pids;
+    for my $pid (@pids) {
+        await 'a worker', sub {
+            path("/proc/$pid/cmdline")->slurp =~ /nginx: worker process/;
+        };
+    }
+    return @pids;
+}
+
 # Whether another process of its user could attach to it: what belongs to root
 # in /proc is that of a process that is not dumpable.
 sub is_dumpable ($pid) { return (stat "/proc/$pid/mem")[4] != 0 }
@@ -79,7 +91,7 @@ sub hardened ($nginx, $name, @masters) {
         like core_limit($pid), qr/\A0\s+0\z/, 'no core files';
         ok !is_dumpable($pid), 'not dumpable' if $> != 0;
     }
-    for my $pid ($nginx->worker_pids) {
+    for my $pid (workers($nginx)) {
         is status($pid, 'NoNewPrivs'), 1, "$name: worker, no new privileges";
         is status($pid, 'Seccomp'),    2, 'a seccomp filter';
         like core_limit($pid), qr/\A0\s+0\z/, 'no core files';
@@ -214,7 +226,7 @@ subtest 'daemon' => sub {
     for my $daemon (0, 1) {
         my $nginx = start(nginx(daemon => $daemon, workers => 2));
         hardened($nginx, "daemon $daemon");
-        my @processes = ($nginx->master, $nginx->worker_pids);
+        my @processes = ($nginx->master, workers($nginx));
         if ((backings())[-1]{name} ne 'memfd_secret') {
             cmp_ok status($_, 'VmLck') + 0, '>', 0, 'locked' for @processes;
         }
@@ -227,10 +239,10 @@ subtest 'daemon' => sub {
         $nginx = start(nginx(
             daemon => $daemon, binary => (backings())[0]{binary}->()));
         like status($_, 'VmLck'), qr/\A[1-9]/, 'mlock: locked'
-            for $nginx->master, $nginx->worker_pids;
+            for $nginx->master, workers($nginx);
         is $nginx->reload, '', 'mlock: after a reload';
         like status($_, 'VmLck'), qr/\A[1-9]/, 'locked'
-            for $nginx->master, $nginx->worker_pids;
+            for $nginx->master, workers($nginx);
         $nginx->stop;
     }
 };
@@ -240,7 +252,7 @@ subtest 'keystile_harden off' => sub {
     like $nginx->error_log, qr/\[warn\][^\n]*"keystile_harden" is off/,
         'warns at start';
     serves($nginx, 'it works');
-    for my $pid ($nginx->worker_pids) {
+    for my $pid (workers($nginx)) {
         is status($pid, 'Seccomp'), 0, 'no seccomp filter';
         ok is_dumpable($pid), 'dumpable';
     }
@@ -251,7 +263,7 @@ subtest 'keystile_harden off' => sub {
 subtest 'without a credential' => sub {
     my $nginx = Nginx->new;
     $nginx->start('server { listen 127.0.0.1:%%PORT%%; }');
-    for my $pid ($nginx->master, $nginx->worker_pids) {
+    for my $pid ($nginx->master, workers($nginx)) {
         is status($pid, 'NoNewPrivs'), 0, 'new privileges';
         is status($pid, 'Seccomp'),    0, 'no seccomp filter';
     }
@@ -303,7 +315,7 @@ subtest 'no locked memory' => sub {
             serves($nginx, 'it works');
             if ($backing->{name} eq 'mlock') {
                 like status($_, 'VmLck'), qr/\A[1-9]/, 'locked'
-                    for $nginx->master, $nginx->worker_pids;
+                    for $nginx->master, workers($nginx);
             }
             $nginx->stop;
             next;
