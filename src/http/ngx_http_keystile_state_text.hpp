@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "core/text_sink.hpp"
 
 namespace keystile {

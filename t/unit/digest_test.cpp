@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
