@@ -18,7 +18,8 @@ use warnings;
 
 use FindBin    ();
 use lib $FindBin::RealBin;
-use List::Util qw(sum);
+use Callgrind;
+use List::Util qw(max sum);
 use POSIX      qw(_SC_CLK_TCK sysconf);
 use Servers;
 
@@ -50,6 +51,7 @@ my %where;    # {SERVER}{KEY}{FUNCTION}: instructions of a request
 my %cost = map { $_ => instructions($_) } @SERVERS;
 report();
 report_where('on-10', $LIMITED);
+conclude();
 
 # ---- the table ----
 
@@ -78,9 +80,8 @@ sub print_row {
     my ($workers, $variant) = @_;
     my ($name, $server, $key) = @$variant;
     my @row = map {
-        my $plain = $cpu{$workers}{plain}{$FREE}{$_};
-        my $ours  = $cpu{$workers}{$server}{$key}{$_};
-        median(map { $ours->[$_] / $plain->[$_] } keys @$ours);
+        ratio($cpu{$workers}{$server}{$key}{$_},
+            $cpu{$workers}{plain}{$FREE}{$_});
     } @KINDS;
     push @row, map {
         $workers > 1 ? undef
@@ -108,6 +109,26 @@ sub report_where {
     print "Instructions of a request with limits, beyond plain's:\n";
     printf "%8.0f  %s\n", $more{$_}, $_ for grep { defined } @names[0 .. 24];
     return;
+}
+
+# The most that any of them costs with one worker.
+sub conclude {
+    my %most = map {
+        my $kind  = $_;
+        my $plain = $cpu{1}{plain}{$FREE}{$kind};
+        $kind => max map { ratio($cpu{1}{$_->[1]}{$_->[2]}{$kind}, $plain) }
+            @VARIANTS;
+    } @KINDS;
+    print 'bench: at most ',
+        join(', ', map { sprintf '%.2f per %s', $most{$_}, $_ } @KINDS),
+        " of the CPU time of plain proxy_pass\n";
+    return;
+}
+
+# The median over the rounds.
+sub ratio {
+    my ($ours, $plain) = @_;
+    return median(map { $ours->[$_] / $plain->[$_] } keys @$ours);
 }
 
 # ---- CPU time, in microseconds ----
@@ -236,7 +257,7 @@ sub instructions {
         for my $kind (@KINDS) {
             control($pid, '-z');
             my $count = traffic($kind, $port, $key, @{$TURNS{$kind}});
-            my $file = dump_of($pid);
+            my $file = dump_of($pid, $DIR);
             $figure{$key}{$kind} = total_of($file) / $count;
             $where{$name}{$key} = functions_of($file, $count)
                 if $kind eq 'request';
@@ -245,40 +266,6 @@ sub instructions {
     }
     stop($pid);
     return \%figure;
-}
-
-sub control {
-    my ($pid, @what) = @_;
-    my $said = `callgrind_control @what $pid 2>&1`;
-    die "callgrind_control @what: $said" if $said !~ /OK\./;
-    return;
-}
-
-sub dump_of {
-    my ($pid) = @_;
-    control($pid, '-d');
-    my ($name) = glob "$DIR/callgrind.*" or die 'callgrind wrote nothing';
-    return $name;
-}
-
-sub total_of {
-    my ($name) = @_;
-    open my $file, '<', $name or die "$name: $!";
-    my ($total) = map { /\A(?:summary|totals): (\d+)/ ? $1 : () } <$file>;
-    return $total // die 'callgrind has no total';
-}
-
-# Of a function of C++, its name without its arguments.
-sub functions_of {
-    my ($file, $count) = @_;
-    my %instructions;
-    for (`callgrind_annotate --auto=no --show-percs=no --threshold=100 $file`) {
-        my ($n, $name) = /\A\s*([\d,]+)\s+\S*?:(\S.*?)(?:\s+\[.*)?\Z/ or next;
-        $name =~ s/\(anonymous namespace\):://g;
-        $name =~ s/[('\[].*//s;
-        $instructions{$name} += ($n =~ tr/,//dr) / $count;
-    }
-    return \%instructions;
 }
 
 # ---- traffic ----
