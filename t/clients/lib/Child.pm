@@ -61,7 +61,9 @@ sub ended ($self) {
     return 1 if $self->{has_ended};
     return 0 if waitpid($self->pid, WNOHANG) != $self->pid;
     $self->exit($? & 127 ? undef : $? >> 8);
-    return $self->{has_ended} = 1;
+    $self->{has_ended} = 1;
+    $self->_read($_) for qw(out err);    # what it said last
+    return 1;
 }
 
 # Waits for the child to end.
