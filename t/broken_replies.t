@@ -62,6 +62,8 @@ my %BROKEN = (
     'a status of two digits'      => "HTTP/1.1 20 OK\r\nX: $MARK\r\n\r\n",
     'a status of four digits'     => "HTTP/1.1 2000 OK\r\nX: $MARK\r\n\r\n",
     'a status that is none'       => "HTTP/1.1 abc OK\r\nX: $MARK\r\n\r\n",
+    'a status with spaces in it'  => "HTTP/1.1 2 0 0 OK\r\nX: $MARK\r\n\r\n",
+    'a status below 100'          => "HTTP/1.1 099 OK\r\nX: $MARK\r\n\r\n",
     'no head at all'              => '',
     'half a status line'          => 'HTTP/1.1 2',
     'half a head'                 => "${OK}X-A: $MARK\r\n",
@@ -124,6 +126,22 @@ subtest 'replies that are merely odd' => sub {
         my $r = answered($odd{$name});
         $verdict->admitted($name, $r, $status);
         is $r->body, 'ok', 'its body';
+    }
+};
+
+# What the parser of nginx lets through, and no caller should have to read.
+subtest 'reasons that are none' => sub {
+    my %odd = (
+        'a substatus'    => '403.1 Forbidden',
+        'a control byte' => "403 For\x01bidden",
+        'another one'    => "403 \x7F",
+    );
+    for my $name (sort keys %odd) {
+        my $r = answered(
+            "HTTP/1.1 $odd{$name}\r\nContent-Length: 2\r\n\r\nok");
+        $verdict->admitted($name, $r, 403);
+        is $r->body, 'ok', 'its body';
+        like $r->head, qr{\AHTTP/1\.1 403 Forbidden\r\n}, 'in words of ours';
     }
 };
 

@@ -159,6 +159,20 @@ ngx_int_t process_headers(ngx_http_request_t *r) noexcept {
     }
 }
 
+// RFC 9112 4: three digits, of which nginx's parser takes "2 0 0" for three.
+bool is_status(std::string_view line) noexcept {
+    return line.size() >= 3 && all<is_digit>(line.substr(0, 3)) &&
+           line.front() != '0';
+}
+
+// The status and its reason, to be passed on; nothing if that is no reason,
+// as in "403.1 Forbidden". nginx then has words of its own.
+std::string_view passable(std::string_view line) noexcept {
+    auto rest = line.substr(3);
+    bool has_reason = rest.empty() || rest.front() == ' ';
+    return has_reason && is_field_value(rest) ? line : line.substr(0, 0);
+}
+
 // 1xx other than 101 says that the reply proper is yet to come.
 ngx_int_t skip_informational(ngx_http_request_t *r) noexcept {
     for (;;) {
@@ -216,7 +230,12 @@ ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;
     }
-    if (rc != NGX_OK) {
+    auto line = rc == NGX_OK
+                    ? std::string_view{reinterpret_cast<char *>(status.start),
+                                       static_cast<std::size_t>(status.end -
+                                                                status.start)}
+                    : std::string_view{};
+    if (!is_status(line)) {
         return invalid(r, "no valid HTTP/1.x status line");
     }
     if (status.code < 200 && status.code != NGX_HTTP_SWITCHING_PROTOCOLS) {
@@ -231,9 +250,7 @@ ngx_int_t process_status_line(ngx_http_request_t *r) noexcept {
         u->state->status = status.code;
     }
     u->headers_in.status_n = status.code;
-    u->headers_in.status_line = ngx::copy(
-        r->pool, {reinterpret_cast<char *>(status.start),
-                  static_cast<std::size_t>(status.end - status.start)});
+    u->headers_in.status_line = ngx::copy(r->pool, passable(line));
     if (u->headers_in.status_line.data == nullptr) {
         return NGX_ERROR;
     }
