@@ -29,6 +29,7 @@ sub _compose () {
     my $service = $yaml->{services}{keystile};
     my ($site)  = @{$service->{configs}};
     ok $service->{read_only}, 'read-only';
+    is_deeply [grep {/\Aenv/} keys %$service], [], 'no environment';
     is_deeply $service->{cap_drop}, ['ALL'], 'without capabilities';
     is_deeply $service->{security_opt}, ['no-new-privileges:true'],
         'nor new ones';
@@ -66,6 +67,7 @@ sub _kubernetes () {
         'the configuration is there';
     is oct $volumes{secret}{secret}{defaultMode}, 0400, 'the key is root\'s';
     ok $security->{readOnlyRootFilesystem}, 'read-only';
+    is_deeply [grep {/\Aenv/} keys %$container], [], 'no environment';
     is_deeply $security->{capabilities}{drop}, ['ALL'], 'without capabilities';
     my ($file) = keys %{$yaml{ConfigMap}{data}};
     return {

@@ -16,6 +16,7 @@ use Digest::SHA qw(sha256_hex);
 use File::Temp  ();
 use Mojo::File  qw(path);
 use Mojo::JSON  qw(decode_json encode_json);
+use Mojo::Util  qw(scope_guard);
 use POSIX       qw(WNOHANG);
 use Provider;
 use Wire;
@@ -48,6 +49,9 @@ subtest 'what is in it' => sub {
         for qw(keystile usr/sbin/policy-rc.d etc/nginx/sites-enabled/default
         usr/bin/cc usr/bin/make);
     is_deeply [glob $root->child('var/lib/apt/lists/*')], [], 'no lists';
+    is_deeply [map { glob $root->child("$_/{*,.[!.]*}") }
+        qw(etc/keystile run/secrets etc/nginx/conf.d)], [],
+        'no key, and no configuration of one';
 };
 
 # ---- as an engine would run it ----
@@ -94,8 +98,11 @@ sub start ($example) {
     my %run       = (out => "$directory/out", err => "$directory/err",
         directory => $directory);
     my $keep = join ',', '-all', map { '+' . lc } @{$example->{capabilities}};
-    my %pipe;
-    open $pipe{$_}, '|-', "exec cat >$run{$_}" or die "cat: $!" for qw(out err);
+    my (%pipe, @cats);
+    push @cats, open($pipe{$_}, '|-', "exec cat >$run{$_}") || die "cat: $!"
+        for qw(out err);
+    # A failure is not to wait for what nginx still has to say.
+    $run{end} = scope_guard sub { kill TERM => @cats; %pipe = () };
     $run{pid} = fork // die "fork: $!";
     if (!$run{pid}) {
         open STDOUT, '>&', $pipe{out};
@@ -104,7 +111,6 @@ sub start ($example) {
             "--inh-caps=$keep", '--no-new-privs', @{$config->{Cmd}})
             or POSIX::_exit(127);
     }
-    $run{pipe} = \%pipe;
     await 'the listener', sub {
         waitpid($run{pid}, WNOHANG) == 0 or die path($run{err})->slurp;
         return eval { Wire->connect($example->{port})->close; 1 };
