@@ -88,6 +88,8 @@ subtest 'the SBOM' => sub {
             sub ($s) { $s->{files}[1]{SPDXID} = $s->{files}[0]{SPDXID} }],
         'a package without a licence' => [qr/lacks licenseConcluded/,
             sub ($s) { delete $s->{packages}[1]{licenseConcluded} }],
+        'a package of nobody' => [qr/lacks supplier/,
+            sub ($s) { delete $s->{packages}[0]{supplier} }],
     );
     for my $name (sort keys %broken) {
         my ($fault, $break) = @{$broken{$name}};
