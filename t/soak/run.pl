@@ -1,31 +1,38 @@
 #!/usr/bin/perl
 
 # Mixed traffic for a long time, while nginx is reloaded, its workers are
-# killed, its key is changed, its providers go away and its disk is full.
+# killed, its keys are changed, its providers go away and its disk is full.
 #
 #     t/soak/run.pl [SECONDS]      # 1800; KEYSTILE_SOAK_SEED=N for the same
 #                                  # dice, KEYSTILE_SOAK_CALLERS=N for others
 #
-# Two providers (Far) and 200 callers (Caller) are processes of their own.
-# What they see goes into one ledger (Tally), and is judged at the end
-# (Judge). Only the caller's own leaving, and an nginx worker or a provider
-# that is killed, may break a request: one that was on its way at that moment.
-# The exit status is 0 if there is no fault.
+# There are two sites, each an nginx (Site) with providers (Far) and callers
+# (Steady, Rough), which are processes of their own. All that happens, happens
+# to `shaken`, which has three callers in four. Nothing happens to `calm`: not
+# one of its requests may break, all its figures are to the byte, and its
+# workers, which live as long as the soak, keep their size.
+#
+# What callers and providers see goes into a ledger (Tally), one for each site,
+# and is judged at the end (Judge, Ledger). Only the caller's own leaving, and
+# an nginx worker or a provider that is killed, may break a request: one that it
+# had in hand. The exit status is 0 if there is no fault.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
 use Await;
-use Caller;
 use Far;
 use Judge;
 use POSIX qw(WNOHANG);
+use Rough;
 use Site;
+use Steady;
 use Tally;
 use Time::HiRes qw(time);
 use Watch;
 
-# What happens to nginx, each so many seconds, and first after how many.
+# What happens, each so many seconds, and first after how many; in less than
+# two minutes, twice as fast.
 my @EVENTS = (
     [20, 20, \&reload],
     [30, 13, \&kill_worker],
@@ -42,46 +49,74 @@ srand $seed;
 $| = 1;
 print "soak: seed $seed, $callers callers\n";
 
-my $site  = Site->new;
-my $tally = Tally->new(ledger => $site->nginx->dir . '/ledger');
-my @fars  = map { Far->new(ledger => $tally->ledger, seed => $seed + $_) } 1, 2;
-my (%calling, %happened, $watch, $judge);
+my (%calling, %happened, @sites);
+my $until;
 
 END {
     my $status = $?;
-    clean_up() if $site;
+    clean_up() if @sites;
     $? = $status;
 }
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 
-$_->start for @fars;
-$site->servers([map { $_->address } @fars])->start;
-$watch = Watch->new(master => $site->nginx->master);
-$judge = Judge->new(site => $site, tally => $tally, watch => $watch);
-my $until = time + $seconds;
-start_callers();
-traffic();
-$judge->after;
-kill_fars();
-$judge->last;
+@sites = map { set_up(@$_) } ['shaken', 2], ['calm', 1];
+my ($shaken, $calm) = @sites;
+eval { soak(); 1 } or $shaken->{tally}->fault('the soak ended', $@);
 finish();
+
+# A site with all that belongs to it.
+sub set_up ($name, $count) {
+    my $site  = Site->new(name => $name);
+    my $nginx = $site->nginx;
+    my $tally = Tally->new(ledger => $nginx->dir . '/ledger');
+    my @fars  = map { Far->new(
+        ledger   => $tally->ledger,
+        seed     => $seed + $_,
+        identity => Site::identity(),
+        ports    => [map { $nginx->port($_) } "_FAR$_", "_SECURE$_"],
+    ) } 1 .. $count;
+    $site->far([map { $_->address } @fars]);
+    $site->secure([map { $_->secure } @fars]);
+    return {name => $name, site => $site, tally => $tally, fars => \@fars};
+}
+
+sub soak () {
+    for my $place (@sites) {
+        my ($site, $tally) = @$place{qw(site tally)};
+        $_->start for @{$place->{fars}};
+        $site->start;
+        my $watch = $place->{watch} = Watch->new(nginx => $site->nginx);
+        await 'workers', sub { $watch->workers == Site::WORKERS };
+        $place->{judge} = Judge->new(
+            site => $site, tally => $tally, watch => $watch);
+    }
+    $until = time + $seconds;
+    start_callers();
+    traffic();
+    $_->{judge}->after for @sites;
+    for my $far (map { @{$_->{fars}} } @sites) {
+        $far->kill if $far->pid;
+    }
+    $_->{judge}->last for @sites;
+    return;
+}
 
 # ---- traffic ----
 
 # One caller in five is rough.
 sub start_callers () {
     for my $number (1 .. $callers) {
-        my $name = $number % 5 ? 'steady' : 'rough';
-        my $pid  = Caller->new(
-            name   => $name,
+        my $place = $number % 4 ? $shaken : $calm;
+        my $class = $number % 5 ? 'Steady' : 'Rough';
+        my $pid   = $class->new(
             number => $number,
-            key    => $site->caller_key($name),
-            port   => $site->nginx->port,
-            ledger => $tally->ledger,
+            keys   => $place->{site}->caller_keys,
+            ports  => [$place->{site}->ports],
+            ledger => $place->{tally}->ledger,
             until  => $until,
             seed   => $seed + 1000 * $number,
         )->start;
-        $calling{$pid} = 1;
+        $calling{$pid} = $place;
     }
     return;
 }
@@ -90,7 +125,9 @@ sub start_callers () {
 # nothing does.
 sub traffic () {
     my $start = time;
-    my @next  = map { [$start + $_->[1], $_->[0], $_->[2]] } @EVENTS;
+    my $pace  = $seconds < 120 ? 0.5 : 1;
+    my @next  = map { [$start + $pace * $_->[1], $pace * $_->[0], $_->[2]] }
+        @EVENTS;
     my $late  = $until + 120;
     while (%calling && time < $late) {
         for my $event (@next) {
@@ -98,43 +135,56 @@ sub traffic () {
             $event->[0] += $event->[1];
             $event->[2]->();
         }
-        $site->rotate_records($tally);
-        for my $far (grep { $_->gone } @fars) {
-            $tally->fault('a provider ended', $far->address);
-            $far->pid(undef)->start;
-        }
         pass(0.5);
-        reap();
     }
-    $tally->fault('hang', keys(%calling) . ' callers do not end') if %calling;
+    for my $place (values %calling) {
+        $place->{tally}->fault('hang', 'a caller does not end');
+    }
     return;
 }
 
+# What goes on all the time.
 sub pass ($time) {
     my $end = time + $time;
-    await 'a while', sub { time >= $end }, $time + 60;
+    do {
+        $calm->{judge}->glance if %calling && time < $until;
+        for my $place (@sites) {
+            my $tally = $place->{tally};
+            $place->{site}->rotate_records($tally);
+            for my $far (grep { $_->gone } @{$place->{fars}}) {
+                $tally->fault('a provider ended', $far->address);
+                $far->pid(undef)->start;
+            }
+        }
+        my $next = time + 0.5;
+        await 'a while', sub { time >= $next || time >= $end }, 60;
+        reap();
+    } while (time < $end);
     return;
 }
 
 sub reap () {
     for my $pid (keys %calling) {
         next if waitpid($pid, WNOHANG) != $pid;
-        delete $calling{$pid};
-        $tally->fault('a caller died', "status $?") if $?;
+        my $place = delete $calling{$pid};
+        $place->{tally}->fault('a caller died', "status $?") if $?;
     }
     return;
 }
 
 # ---- what happens ----
 
-# Every other reload is with a new key.
+# Every other reload is with new keys.
 sub reload () {
-    $judge->sample if $happened{reload};
-    my @old    = $watch->workers;
+    my ($site, $tally) = @$shaken{qw(site tally)};
+    $shaken->{judge}->sample if $happened{reload};
+    my @old    = $shaken->{watch}->workers;
     my $number = $happened{reload}++ % 2 ? undef : $site->rotate;
     kill HUP => $site->nginx->master;
     workers_without('reload', @old) or return;
-    $tally->note('key', $number, time) if defined $number;
+    return if !defined $number;
+    $tally->note('key', $number, time);
+    $site->publish;
     return;
 }
 
@@ -143,37 +193,42 @@ sub workers_without ($what, @old) {
     my %old = map { $_ => 1 } @old;
     return eval {
         await 'new workers', sub {
-            my @workers = $watch->workers;
+            my @workers = $shaken->{watch}->workers;
             return @workers == Site::WORKERS && !grep { $old{$_} } @workers;
         }, 60;
         1;
-    } || ($tally->fault($what, "$@") && 0);
+    } || ($shaken->{tally}->fault($what, "$@") && 0);
 }
 
 sub kill_worker () {
-    my @workers = $watch->workers;
+    my @workers = $shaken->{watch}->workers;
     my $pid     = $workers[rand @workers];
     my $from    = time;
     kill KILL => $pid;
     $happened{kill}++;
     workers_without('a worker that is killed', $pid);
-    $tally->note('killed', $pid, $from, time);
+    $shaken->{tally}->note('killed', $pid, $from, time);
     return;
 }
 
 sub restart_far () {
-    my $far = $fars[$happened{restart}++ % @fars];
+    my @fars = @{$shaken->{fars}};
+    my $far  = $fars[$happened{restart}++ % @fars];
     my $from = time;
     $far->kill;
-    $tally->note('restarted', $far->address, $from, time);
+    my $to = time;
     pass(1);
     $far->start;
+    $shaken->{tally}->note('restarted', $far->address . ',' . $far->secure,
+        $from, $to);
     return;
 }
 
 sub fill_disk () {
+    my $site = $shaken->{site};
     return if !$site->has_disk;
     $happened{'full disk'}++;
+    $shaken->{tally}->note('full');
     $site->fill;
     pass(FULL);
     $site->free;
@@ -183,26 +238,31 @@ sub fill_disk () {
 # ---- the end ----
 
 sub clean_up () {
-    kill KILL => keys %calling, grep { $_ } map { $_->pid } @fars;
-    eval { $site->quit } if $site->nginx->master;
-    $site->unmount;
-    return;
-}
-
-sub kill_fars () {
-    $_->kill for grep { $_->pid } @fars;
+    kill KILL => keys %calling,
+        grep { $_ } map { $_->pid } map { @{$_->{fars}} } @sites;
+    for my $site (map { $_->{site} } @sites) {
+        eval { $site->quit };
+        $site->unmount;
+    }
     return;
 }
 
 sub finish () {
-    my ($requests, %faults) = $judge->verdict;
-    my $faults = 0;
-    $faults += $_ for values %faults;
-    print map { "soak: $_\n" } $judge->report,
-        $site->has_disk ? () : 'left out: a full disk, which needs root';
-    print map { "soak: fault: $_: $faults{$_}\n" } sort keys %faults;
-    print "soak: seed $seed\n" if $faults;
-    printf "soak: %d s, %d requests, %d fault%s\n", $seconds, $requests,
-        $faults, $faults == 1 ? '' : 's';
+    my ($requests, $faults) = (0, 0);
+    for my $place (@sites) {
+        my $judge = $place->{judge} or next;
+        my ($sent, %faults) = $judge->verdict;
+        $requests += $sent;
+        $faults   += $_ for values %faults;
+        print map { "soak: $place->{name}: $_\n" } $judge->report,
+            map { "fault: $_: $faults{$_}" } sort keys %faults;
+    }
+    $faults ||= 1 if grep { !$_->{judge} } @sites;
+    print 'soak: ', join(', ', map { "$_: $happened{$_}" }
+        sort keys %happened), "\n" if %happened;
+    print "soak: left out: a full disk, which needs root\n"
+        if !$shaken->{site}->has_disk;
+    printf "soak: %d s, %d requests, %d fault%s; seed %d\n", $seconds,
+        $requests, $faults, $faults == 1 ? '' : 's', $seed;
     exit($faults ? 1 : 0);
 }

@@ -1,9 +1,11 @@
 # Far: a provider, in a process of its own, which answers as it is asked to.
 #
-#     my $far = Far->new(ledger => $path, seed => 7)->start;
-#     ... server $far->address; ...
+#     my $far = Far->new(ledger => $path, seed => 7,
+#         ports => [$plain, $tls], identity => {cert => ..., key => ...});
+#     ... server $far->address; ...   # in the clear; and secure(), with TLS
+#     $far->start;
 #     $far->kill;                     # with all that is open
-#     $far->start;                    # on the same port
+#     $far->start;                    # on the same ports
 #
 # What a request wants stands in its query: kind, and id. Kinds are
 #
@@ -12,12 +14,18 @@
 #     cut       events that break off, by a reset
 #     refused   401, and a body that quotes the key that was sent
 #     socket    a WebSocket: each turn's text comes back
+#     deaf      a WebSocket, of which nothing is read
+#
+# Of the keys of the pool one or none is refused at a time, with 401 or 429:
+# each for TURN seconds, and then none for REST; and not more than one to a
+# request, so that there is always another.
 #
 # The ledger gets a line for each request, and for each turn of a socket:
-# `got ID NUMBER SINCE`, the number of the key and when the caller says that it
-# opened its connection; and `billed ID INPUT OUTPUT` once the figures are on
-# their way. A whole answer says X-Soak-Sum, of its body, and X-Soak-Got, of
-# the request's.
+# `got ID KEY SINCE BYTES`, the number of the key, or `own`, when the caller
+# says that it opened its connection, and the size of the body; and `billed ID
+# INPUT OUTPUT BYTES` once the figures are on their way; and `refused STATUS`.
+# A whole answer says X-Soak-Sum, of its body, and X-Soak-Got, of the
+# request's.
 
 package Far;
 
@@ -30,9 +38,11 @@ use Mojo::JSON qw(decode_json encode_json);
 use Mojo::Parameters;
 use POSIX ();
 use Provider;
+use Site;
 use Tally;
 
 use constant {GLANCE => 0.01, PAUSE => 0.03, FOREVER => 1e9};
+use constant {TURN => 4, REST => 11};
 use constant EVENTS => ['Content-Type' => 'text/event-stream'];
 
 my %ANSWERS = (
@@ -41,17 +51,13 @@ my %ANSWERS = (
     cut     => \&_cut,
     refused => \&_refused,
     socket  => \&_socket,
+    deaf    => sub ($self, $request, $asked) { $request->accept_websocket },
 );
 
-has [qw(ledger seed pid provider)];
+has [qw(ledger seed ports identity pid)];
 has sockets => sub { [] };
 
 sub start ($self) {
-    if (!$self->provider) {
-        $self->provider(Provider->new);
-        $self->{address} = $self->provider->address;
-        $self->provider->close;
-    }
     my $parent = $$;
     my $pid    = fork // die "fork: $!\n";
     return $self->pid($pid) if $pid;
@@ -61,7 +67,8 @@ sub start ($self) {
     POSIX::_exit(1);
 }
 
-sub address ($self) { return $self->{address} }
+sub address ($self) { return '127.0.0.1:' . $self->ports->[0] }
+sub secure  ($self) { return '127.0.0.1:' . $self->ports->[1] }
 
 sub kill ($self) {
     kill KILL => $self->pid;
@@ -78,8 +85,12 @@ sub gone ($self) {
 
 sub _serve ($self, $parent) {
     $self->{tally} = Tally->new(ledger => $self->ledger);
-    my $provider = $self->provider->open;
-    $provider->answer(sub ($request) { $self->_answer($request) });
+    my @tls = (tls => $self->identity);
+    for my $port (@{$self->ports}) {
+        push @{$self->{providers}}, Provider->new(port => $port,
+            answer => sub ($request) { $self->_answer($request) },
+            @{$self->{providers} // []} ? @tls : ());
+    }
     Mojo::IOLoop->recurring(GLANCE, sub { $self->_turns });
     Mojo::IOLoop->recurring(1, sub { $self->_forget });
     await 'the end', sub { getppid != $parent }, FOREVER;
@@ -88,23 +99,58 @@ sub _serve ($self, $parent) {
 
 # A Provider keeps all it has seen; this one sees too much.
 sub _forget ($self) {
-    my $provider = $self->provider->requests([]);
-    $provider->streams([grep { !$_->ended } @{$provider->streams}]);
-    $_->received('')->requests([]) for @{$provider->streams};
+    for my $provider (@{$self->{providers}}) {
+        $provider->requests([])->tls_errors([]);
+        $provider->streams([grep { !$_->ended } @{$provider->streams}]);
+        $_->received('')->requests([]) for @{$provider->streams};
+    }
     return;
 }
 
 sub _answer ($self, $request) {
     my ($query) = $request->target =~ /\?(.*)/;
-    my $asked   = Mojo::Parameters->new($query // '')->to_hash;
-    my ($key)   = ($request->header('authorization') // '')
-        =~ /\ABearer sk-test-soak-far-(\d+)-/;
-    my $kind = $asked->{kind} // '';
-    $asked->{key} = $key // 'none';
-    $self->_note('got', @$asked{qw(id key since)}) if $kind ne 'socket';
+    my $asked = Mojo::Parameters->new($query // '')->to_hash;
+    my $kind  = $asked->{kind} // '';
+    my $place = $self->_look_at_key($request, $asked);
+    return $self->_refuse($request, rand() < 0.5 ? 401 : 429)
+        if $place && $place == _place_refused()
+        && $place == 1 + $asked->{id} =~ tr/0-9//cdr % Site::POOL;
+    $self->_note('got', @$asked{qw(id key since)}, length $request->body)
+        if $kind ne 'socket';
     my $answer = $ANSWERS{$kind}
         or $self->{tally}->fault('came through', $request->target);
     return $answer ? $self->$answer($request, $asked) : $request->reply(404);
+}
+
+# Sets what key it is; returns its place in the pool.
+sub _look_at_key ($self, $request, $asked) {
+    my $bearer = $request->header('authorization') // '';
+    $asked->{key} = 'none';
+    $self->{tally}->fault('a key of the gateway came through', $request->head)
+        if $request->head =~ /sk-test-soak-caller/;
+    if ($asked->{own}) {
+        my ($number) = $asked->{id} =~ /\A\w+[.](\d+)[.]/;
+        $asked->{key} = 'own'
+            if $bearer =~ /\ABearer sk-test-soak-own-$number-/;
+        return 0;
+    }
+    $bearer =~ /\ABearer sk-test-soak-far-(\d+)-(\d)-[a-z]{24}\z/ or return 0;
+    $asked->{key} = $1;
+    return $2;
+}
+
+# The place of the key that is refused now, or 0.
+sub _place_refused () {
+    my $phase = time / (TURN + REST);
+    return ($phase - int $phase) * (TURN + REST) < TURN
+        ? 1 + int($phase) % Site::POOL : 0;
+}
+
+sub _refuse ($self, $request, $status) {
+    $self->_note('refused', $status);
+    return $request->reply($status,
+        $status == 429 ? ['Retry-After' => 1] : [],
+        '{"error":{"message":"' . $request->header('authorization') . '"}}');
 }
 
 sub _note ($self, @words) {
@@ -116,8 +162,8 @@ sub _figures () {
     return (input => 1 + int rand 1000, output => 1 + int rand 100);
 }
 
-sub _bill ($self, $id, %turn) {
-    return $self->_note('billed', $id, @turn{qw(input output)});
+sub _bill ($self, $id, $bytes, %turn) {
+    return $self->_note('billed', $id, @turn{qw(input output)}, $bytes);
 }
 
 sub _sums ($request, $body) {
@@ -131,7 +177,7 @@ sub _whole ($self, $request, $asked) {
     $body =~ s/\}\z/',"filler":"' . _filler($asked) . '"}'/e;
     $request->reply(200,
         ['Content-Type' => 'application/json', _sums($request, $body)], $body);
-    return $self->_bill($asked->{id}, %turn);
+    return $self->_bill($asked->{id}, length $body, %turn);
 }
 
 sub _filler ($asked) { return 'f' x int rand($asked->{size} // 2000) }
@@ -149,10 +195,11 @@ sub _events ($asked, %turn) {
 sub _stream ($self, $request, $asked) {
     my %turn   = _figures();
     my @events = _events($asked, %turn);
-    $request->begin(200, [@{+EVENTS}, _sums($request, join '', @events)]);
+    my $body   = join '', @events;
+    $request->begin(200, [@{+EVENTS}, _sums($request, $body)]);
     return $self->_go_on($request, \@events, sub {
         $request->last_chunk;
-        $self->_bill($asked->{id}, %turn);
+        $self->_bill($asked->{id}, length $body, %turn);
     });
 }
 
@@ -204,11 +251,11 @@ sub _turn ($self, $stream, $asked, $frame) {
         if $frame->{op} eq 'close';
     my ($id, $text) = split / /, decode_json($frame->{payload})->{input}, 2;
     my %turn = _figures();
-    $self->_note('got', $id, @$asked{qw(key since)});
+    $self->_note('got', $id, @$asked{qw(key since)}, 0);
     $stream->send_frame(encode_json({
         type => 'response.output_text.delta', delta => $text}));
     $stream->send_frame($_) for response_messages(%turn, id => $id);
-    return $self->_bill($id, %turn);
+    return $self->_bill($id, 0, %turn);
 }
 
 1;

@@ -1,7 +1,8 @@
-# Judge: what is true of a soak that went well.
+# Judge: what is true of an nginx after a soak that went well.
 #
 #     my $judge = Judge->new(site => $site, tally => $tally, watch => $watch);
-#     $judge->sample;                 # while there is traffic, now and then
+#     $judge->glance;                 # while there is traffic, all the time
+#     $judge->sample;                 # and before workers leave
 #     $judge->after;                  # the callers are gone
 #     $judge->last;                   # and the providers; nginx quits
 #     my ($requests, %faults) = $judge->verdict;
@@ -9,38 +10,33 @@
 #
 # What is allowed:
 #
-# - A request of a steady caller breaks only if a worker or a provider was
-#   killed while it was on its way, or began within NOTICED of that. What such
-#   requests were billed may be missing in the zone, and for each kill that of
-#   one more, which was through and not settled yet.
 # - A kept connection to a provider for each place in `keepalive`.
 # - Workers at the end of their time, and the master, may be larger at the end
-#   than after the warm-up by WORKER_GROWTH and MASTER_GROWTH kilobytes.
+#   than after the warm-up by WORKER_GROWTH and MASTER_GROWTH kilobytes. One
+#   that lives all the time, by FLAT.
+#
+# For the rest, see Ledger.
 
 package Judge;
 
 use Mojo::Base -base, -signatures;
 use Await;
-use List::Util qw(max sum0);
+use Ledger;
+use List::Util qw(max min sum0);
+use Mojo::File qw(path);
 use Site;
 use Time::HiRes qw(time);
 
 use constant {
     WORKER_GROWTH => 24 * 1024,
     MASTER_GROWTH => 4 * 1024,
+    FLAT          => 8 * 1024,
     ZONE_GROWTH   => 64 * 1024,
-    # Seconds from the end of a process until nginx has seen that what it
-    # kept to it is closed, and until the last caller has.
-    NOTICED       => 0.25,
-    SEEN_AFTER    => 10,
-    # Of a turn, see Far.
-    LARGEST_TURN  => 1100,
 };
 
-has [qw(site tally watch)];
-has samples => sub { [] };
-has counts  => sub { {} };
-has lines   => sub { [] };
+has [qw(site tally watch ledger)];
+has [qw(samples lines)] => sub { [] };
+has sizes => sub { {} };
 
 sub new ($class, @args) {
     my $self = $class->SUPER::new(@args);
@@ -49,7 +45,7 @@ sub new ($class, @args) {
     return $self;
 }
 
-sub report ($self) { return @{$self->lines} }
+sub report ($self) { return (@{$self->lines}, @{$self->ledger->lines}) }
 
 sub _say ($self, $line) {
     push @{$self->lines}, $line;
@@ -57,16 +53,26 @@ sub _say ($self, $line) {
 }
 
 sub _sockets ($self) {
-    return max map { $self->watch->sockets($_) } $self->watch->workers;
+    return max(0, map { $self->watch->sockets($_) } $self->watch->workers);
+}
+
+# Of each worker, how large it was from one look to the next.
+sub glance ($self) {
+    my $watch = $self->watch;
+    push @{$self->sizes->{$_}}, $watch->rss($_) for $watch->workers;
+    return;
 }
 
 # Workers that have been there for a while.
 sub sample ($self) {
-    my $watch = $self->watch;
+    my $watch  = $self->watch;
+    my $master = $watch->master;
     push @{$self->samples}, {
-        worker => max(map { $watch->rss($_) } $watch->workers),
-        master => $watch->rss($watch->master),
-        zone   => $self->site->status->{memory}{free},
+        worker   => max(0, map { $watch->rss($_) } $watch->workers),
+        master   => $watch->rss($master),
+        locked   => $watch->locked($master),
+        mappings => $watch->mappings($master),
+        zone     => $self->site->status->{memory}{free},
     };
     return;
 }
@@ -75,6 +81,7 @@ sub sample ($self) {
 
 sub after ($self) {
     my ($tally, $site) = ($self->tally, $self->site);
+    $self->_compare_sizes;
     $self->sample;
     $site->rotate_records($tally, 1);
     $self->_within('old workers left', 60, sub { !$self->watch->leaving });
@@ -82,7 +89,7 @@ sub after ($self) {
     $self->_within('the zone has other processes than workers', 15,
         sub { $site->status->{processes} == Site::WORKERS });
     $self->_within('more connections than are kept', 60,
-        sub { $self->_sockets <= $self->{sockets} + Site::KEPT });
+        sub { $self->_sockets <= $self->{sockets} + 2 * Site::KEPT });
     $self->_within('the state is not saved', 30, sub { $self->_is_saved });
     $self->_compare_samples;
     $self->{status} = $site->status;
@@ -97,10 +104,44 @@ sub last ($self) {
     my $files = $self->watch->files($self->watch->master);
     $tally->fault('files of the master', "$files, of $self->{files}")
         if $files > $self->{files};
-    $site->rotate_records($tally, 1);
-    eval { $site->quit } or $tally->fault('nginx does not quit', "$@ $?");
-    $self->_look_into_logs;
+    my @bodies = grep {-f} glob $site->nginx->dir . '/client_body/*';
+    $tally->fault('bodies on disk', "@bodies") if @bodies;
+    $self->_quit;
+    $self->_start_again;
+    for my $file (map { $site->disk . "/turns.$_" } qw(old jsonl)) {
+        $site->judge_records($tally, $file);
+    }
+    $self->_look_into_files;
     return;
+}
+
+sub _quit ($self) {
+    eval { $self->site->quit }
+        or $self->tally->fault('nginx does not quit', "$@ $?");
+    return;
+}
+
+# What was counted is there after a restart.
+sub _start_again ($self) {
+    eval {
+        $self->site->start_again;
+        my ($before, $now) = map { _counted($_) } $self->{status},
+            $self->site->status;
+        $self->tally->fault('another state', "$now, not $before")
+            if $now ne $before;
+        1;
+    } or $self->tally->fault('nginx does not start', $@);
+    $self->_quit;
+    return;
+}
+
+sub _counted ($status) {
+    return join ' ', map {
+        my $client = $_;
+        ($client->{id} // 'nobody', map { "$_=$client->{totals}{$_}" }
+            qw(requests usage_missing input_tokens output_tokens sent_bytes
+            received_bytes))
+    } sort { ($a->{id} // '') cmp ($b->{id} // '') } @{$status->{clients}};
 }
 
 sub _within ($self, $what, $seconds, $condition) {
@@ -128,15 +169,34 @@ sub _is_saved ($self) {
     return time - $self->{saved}[1] > 6;
 }
 
+# ---- memory ----
+
+# Of workers that were there all the time: the middle of what they had in the
+# second fifth of it, and in the last one.
+sub _compare_sizes ($self) {
+    my $most = max(0, map { scalar @$_ } values %{$self->sizes});
+    for my $pid (sort { $a <=> $b } keys %{$self->sizes}) {
+        my @sizes = @{$self->sizes->{$pid}};
+        next if $self->{changes} || @sizes < $most || @sizes < 10;
+        my $fifth = int(@sizes / 5);
+        my ($first, $last) = map { (sort { $a <=> $b } @$_)[$fifth / 2] }
+            [@sizes[$fifth .. 2 * $fifth - 1]], [@sizes[-$fifth .. -1]];
+        $self->_say("memory: worker $pid, from $first KB to $last KB");
+        $self->tally->fault('memory of a worker', "grew to $last KB")
+            if $last > $first + FLAT;
+    }
+    return;
+}
+
 sub _compare_samples ($self) {
     my @samples = @{$self->samples};
-    return $self->_say('too short for a look at memory') if @samples < 2;
+    return if @samples < 2;
     my ($first, $last) = @samples[0, -1];
-    my %most = (worker => WORKER_GROWTH, master => MASTER_GROWTH);
+    my %most = (worker => WORKER_GROWTH, master => MASTER_GROWTH,
+        locked => 0, mappings => 4);
     for my $what (sort keys %most) {
-        $self->_say("memory: $what, from $first->{$what} KB to "
-                . "$last->{$what} KB");
-        $self->tally->fault("memory of a $what", "grew to $last->{$what} KB")
+        $self->_say("memory: $what, from $first->{$what} to $last->{$what}");
+        $self->tally->fault("memory: $what", "grew to $last->{$what}")
             if $last->{$what} > $first->{$what} + $most{$what};
     }
     $self->tally->fault('room in the zone', "$last->{zone} bytes are left")
@@ -144,149 +204,41 @@ sub _compare_samples ($self) {
     return;
 }
 
-sub _look_into_logs ($self) {
+# ---- files ----
+
+# Of all that nginx wrote, only its logs are longer than a moment's look.
+sub _look_into_files ($self) {
     my ($full, %killed) = 0;
     $self->tally->each(sub ($word, @rest) {
         $killed{$rest[0]} = 1 if $word eq 'killed';
     });
-    for my $name (qw(error.log access.log start.log stderr.log)) {
-        open my $log, '<', $self->site->nginx->dir . "/$name" or next;
-        while (my $line = <$log>) {
-            $self->tally->fault('a key in a log', $line)
-                if $line =~ /sk-test-soak/;
+    my $dir = $self->site->nginx->dir;
+    for my $path ((map { "$dir/$_" }
+            qw(error.log access.log start.log stderr.log)),
+        glob $self->site->disk . '/*') {
+        open my $file, '<', $path or next;
+        while (my $line = <$file>) {
+            $self->tally->fault('a key in ' . path($path)->basename, $line)
+                if $line =~ Site::SECRET;
+            next if $path !~ /(?:error|start|stderr)[.]log\z/;
             $full++ if $line =~ /28: No space left/;
-            next if $line !~ Nginx::FAULTS;
+            next if $line !~ Nginx::FAULTS
+                && $line !~ /exited with code [1-9]/;
             $self->tally->fault('in the error log', $line)
                 if $line !~ /process (\d+) exited on signal 9/ || !$killed{$1};
         }
+        close $file;
     }
     $self->_say("full disk: $full lines in the error log");
     return;
 }
 
-# ---- the ledger ----
-
 sub verdict ($self) {
-    my $seen = {faults => {}, requests => 0};
-    $self->tally->each(sub ($word, @rest) {
-        my $take = $self->can("_take_$word");
-        $take ? $take->($seen, @rest) : $seen->{count}{$word}++;
-    });
-    $self->_judge_broken($seen);
-    $self->_judge_twice($seen);
-    $self->_judge_figures($seen);
-    $self->_say(sprintf 'key changed %d times', scalar @{$seen->{keys} // []});
-    my $torn = $seen->{count}{torn} // 0;
-    _fault($seen, 'torn records', $torn - @{$seen->{kills} // []});
-    $self->_say(sprintf 'records: %d, and %d torn',
-        $seen->{count}{record} // 0, $torn);
-    $self->_say(sprintf 'requests sent again on a new connection: %d',
-        $seen->{count}{again} // 0);
-    return ($seen->{requests}, %{$seen->{faults}});
-}
-
-sub _fault ($seen, $kind, $count = 1) {
-    $seen->{faults}{$kind} += $count if $count > 0;
-    return;
-}
-
-sub _take_fault ($seen, $kind) { return _fault($seen, $kind =~ tr/_/ /r) }
-
-sub _take_got ($seen, $id, $number, $since) {
-    my ($name) = split /[.]/, $id;
-    $seen->{turns}{$name}++;
-    $seen->{twice}{$id}++ if $seen->{got}{$id}++;
-    _judge_key($seen, $number, $since);
-    return;
-}
-
-# Once a reload is through, a new connection means the new key.
-sub _judge_key ($seen, $number, $since) {
-    my ($least) = map { $_->[0] } grep { $_->[1] < $since }
-        reverse @{$seen->{keys} // []};
-    _fault($seen, 'an old key')
-        if $number eq 'none' || $number < ($least // 1);
-    return;
-}
-
-sub _take_billed ($seen, $id, $input, $output) {
-    my ($name) = split /[.]/, $id;
-    $seen->{billed}{$name}{input_tokens}  += $input;
-    $seen->{billed}{$name}{output_tokens} += $output;
-    return;
-}
-
-sub _take_broken ($seen, @broken) {
-    push @{$seen->{broken}}, \@broken;
-    return;
-}
-
-sub _take_killed ($seen, $pid, @times) {
-    push @{$seen->{kills}}, \@times;
-    return;
-}
-
-sub _take_restarted ($seen, $address, @times) {
-    push @{$seen->{restarts}}, \@times;
-    return;
-}
-
-sub _take_key ($seen, $number, $time) {
-    push @{$seen->{keys}}, [$number, $time];
-    return;
-}
-
-sub _take_sent ($seen, $name, $count, $whole) {
-    $seen->{requests} += $count;
-    $seen->{whole}{$name} += $whole;
-    return;
-}
-
-# Those that no kill explains.
-sub _judge_broken ($self, $seen) {
-    my @times = (@{$seen->{kills} // []}, @{$seen->{restarts} // []});
-    for my $broken (@{$seen->{broken} // []}) {
-        my ($id, $started, $ended) = @$broken;
-        next if grep {
-            my ($from, $to) = @$_;
-            $started <= $to + NOTICED && $from <= $ended
-                && $ended <= $to + SEEN_AFTER;
-        } @times;
-        print STDERR "soak: lost: $id, from $started to $ended\n";
-        _fault($seen, 'lost');
-    }
-    $self->_say(sprintf '%d workers killed, %d providers restarted: %d '
-            . 'requests broken', scalar @{$seen->{kills} // []},
-        scalar @{$seen->{restarts} // []}, scalar @{$seen->{broken} // []});
-    return;
-}
-
-# A provider gets a request once, but for one that its caller sent again after
-# a kill.
-sub _judge_twice ($self, $seen) {
-    _fault($seen, 'sent twice',
-        keys(%{$seen->{twice} // {}}) - @{$seen->{kills} // []});
-    return;
-}
-
-# The zone's counters, and what the providers have billed.
-sub _judge_figures ($self, $seen) {
-    my $broken = @{$seen->{broken} // []} + @{$seen->{kills} // []};
-    for my $client (@{$self->{status}{clients}}) {
-        my $name   = $client->{id} // 'nobody';
-        my %billed = (%{$seen->{billed}{$name} // {}},
-            $name eq 'steady' ? (requests => $seen->{turns}{$name}) : ());
-        for my $figure (sort keys %billed) {
-            my ($zone, $there)
-                = ($client->{totals}{$figure}, $billed{$figure});
-            my $per = $figure eq 'requests' ? 1 : LARGEST_TURN;
-            $self->_say("$name: $figure: $zone, of $there");
-            _fault($seen, "$name: $figure") if $zone > $there
-                + ($figure eq 'requests' ? $broken : 0)
-                || $name eq 'steady' && $zone < $there - $broken * $per;
-        }
-    }
-    return;
+    my $ledger = Ledger->new(tally => $self->tally,
+        status     => $self->{status} // {},
+        access_log => $self->site->nginx->dir . '/access.log')->judge;
+    $self->ledger($ledger);
+    return ($ledger->requests, %{$ledger->faults});
 }
 
 1;

@@ -1,15 +1,18 @@
 # Line: a connection of a caller, and how requests go over it.
 #
-# What a Caller is made of. A connection is a hash of its socket, and since
-# when it is there. Nothing here knows an event loop: a caller waits, for
-# PATIENCE seconds.
+# What a Caller is made of. A connection is a hash of its socket, since when it
+# is there, and the keys that clients had then; one in six is TLS. Nothing here
+# knows an event loop: a caller waits, for PATIENCE seconds.
 
 package Line;
 
 use Mojo::Base -base, -signatures;
 use IO::Select;
 use IO::Socket::IP;
+use IO::Socket::SSL qw(SSL_VERIFY_NONE);
 use Message;
+use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json);
 use Socket qw(IPPROTO_TCP SOL_SOCKET SO_RCVBUF TCP_NODELAY);
 use Tally;
 use Time::HiRes qw(sleep time);
@@ -17,32 +20,50 @@ use Wire;
 
 use constant PATIENCE => 60;
 
-has [qw(name key port ledger)];
+has [qw(number keys ports ledger)];
 has tally => sub ($self) { Tally->new(ledger => $self->ledger) };
 
 sub _connect ($self, %how) {
     my $since  = time;
+    my $keys   = decode_json(path($self->keys)->slurp);
+    my $secure = rand() < 1 / 6;
     my $socket = IO::Socket::IP->new(
         PeerHost => '127.0.0.1',
-        PeerPort => $self->port,
+        PeerPort => $self->ports->[$secure],
         $how{slow}
             ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, pack 'i', 4096]])
             : ());
     $self->tally->fault('no connection', "$!") if !$socket;
-    return $socket && {socket => $socket, since => $since};
+    return if !$socket || $secure
+        && !IO::Socket::SSL->start_SSL($socket, Timeout => PATIENCE,
+            SSL_verify_mode => SSL_VERIFY_NONE);
+    return {socket => $socket, since => $since, keys => $keys};
 }
 
+# Of a caller with an own credential, that goes up.
 sub _compose ($self, $at, $kind, $id, $body, %how) {
+    my ($client) = split /[.]/, $id;
+    my $place = $how{place} // '';
+    my $key   = $at->{keys}{$client};
     my $query = join '&', "kind=$kind", "id=$id", 'since=' . $at->{since},
+        $place eq '/own' ? 'own=1' : (),
         $how{size} ? "size=$how{size}" : ();
     return compose(
         method  => 'POST',
-        target  => "/v1/responses?$query",
+        target  => "$place/v1/responses?$query",
         headers => [
-            Authorization => 'Bearer ' . $self->key,
-            Connection    => 'keep-alive',
+            $place eq '/own'
+                ? ('X-Gateway-Key' => $key, Authorization => 'Bearer '
+                    . $self->_own)
+                : (Authorization => "Bearer $key"),
+            Connection => 'keep-alive',
         ],
         body => $body);
+}
+
+# What this caller, and no one else, has at the provider.
+sub _own ($self) {
+    return 'sk-test-soak-own-' . $self->number . '-' . 'ghjklmqrtvwz' x 2;
 }
 
 # All of it, in so many pieces.
@@ -52,8 +73,10 @@ sub _send ($self, $socket, $bytes, %how) {
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1 if $pieces > 1;
     while (length $bytes) {
         my $piece = substr $bytes, 0, $size, '';
-        my $count = syswrite $socket, $piece;
-        return 0 if ($count // 0) < length $piece;
+        while (length $piece) {
+            my $count = syswrite $socket, $piece or return 0;
+            substr $piece, 0, $count, '';
+        }
         sleep rand 0.1 if $pieces > 1;
     }
     return 1;
@@ -76,8 +99,9 @@ sub _answer ($self, $socket, %how) {
 }
 
 sub _read ($self, $socket, $buffer, $most) {
-    if (!IO::Select->new($socket)->can_read(PATIENCE)) {
-        $self->tally->fault('hang', $self->name . ' after ' . $$buffer);
+    my $pending = $socket->can('pending') ? $socket->pending : 0;
+    if (!$pending && !IO::Select->new($socket)->can_read(PATIENCE)) {
+        $self->tally->fault('hang', $self->number . ' after ' . $$buffer);
         return;
     }
     return sysread $socket, $$buffer, $most, length $$buffer;

@@ -1,16 +1,18 @@
 # Watch: what the kernel knows of nginx's processes.
 #
-#     my $watch = Watch->new(master => $nginx->master);
+#     my $watch = Watch->new(nginx => $nginx);
 #     $watch->workers;      # those that take connections
 #     $watch->leaving;      # those that are shutting down
-#     $watch->rss($pid);    # kilobytes
-#     $watch->sockets($pid), $watch->files($pid);
+#     $watch->rss($pid);    # kilobytes; and locked($pid)
+#     $watch->mappings($pid), $watch->sockets($pid), $watch->files($pid);
 
 package Watch;
 
 use Mojo::Base -base, -signatures;
 
-has 'master';
+has 'nginx';
+
+sub master ($self) { return $self->nginx->master // 0 }
 
 sub workers ($self) {
     return $self->_titled(qr/\Anginx: worker process\b(?! is)/);
@@ -18,10 +20,10 @@ sub workers ($self) {
 
 sub leaving ($self) { return $self->_titled(qr/worker process is shutting/) }
 
-sub rss ($self, $pid) {
-    my ($size) = _read("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
-    return $size // 0;
-}
+sub rss    ($self, $pid) { return _status($pid, 'VmRSS') }
+sub locked ($self, $pid) { return _status($pid, 'VmLck') }
+
+sub mappings ($self, $pid) { return _read("/proc/$pid/maps") =~ tr/\n// }
 
 sub files ($self, $pid) {
     my @files = glob "/proc/$pid/fd/*";
@@ -31,6 +33,11 @@ sub files ($self, $pid) {
 sub sockets ($self, $pid) {
     return scalar grep { (readlink // '') =~ /\Asocket:/ }
         glob "/proc/$pid/fd/*";
+}
+
+sub _status ($pid, $name) {
+    my ($value) = _read("/proc/$pid/status") =~ /^$name:\s+(\d+)/m;
+    return $value // 0;
 }
 
 sub _titled ($self, $title) {
