@@ -39,7 +39,7 @@ my @EVENTS = (
     [60, 27, \&restart_far],
     [40, 33, \&fill_disk],
 );
-use constant {QUIET => 8, FULL => 5};
+use constant {QUIET => 8, FULL => 5, LONG => 60};
 
 my $seconds = $ARGV[0] // 1800;
 die "usage: t/soak/run.pl [SECONDS]\n" if $seconds !~ /\A[1-9]\d*\z/;
@@ -87,8 +87,8 @@ sub soak () {
         $site->start;
         my $watch = $place->{watch} = Watch->new(nginx => $site->nginx);
         await 'workers', sub { $watch->workers == Site::WORKERS };
-        $place->{judge} = Judge->new(
-            site => $site, tally => $tally, watch => $watch);
+        $place->{judge} = Judge->new(site => $site, tally => $tally,
+            watch => $watch, is_long => $seconds >= LONG);
     }
     $until = time + $seconds;
     start_callers();
@@ -140,6 +140,10 @@ sub traffic () {
     for my $place (values %calling) {
         $place->{tally}->fault('hang', 'a caller does not end');
     }
+    my @missing = grep { !$happened{$_} } qw(reload kill restart),
+        $shaken->{site}->has_disk ? 'full disk' : ();
+    $shaken->{tally}->fault('did not happen', "@missing")
+        if @missing && $seconds >= LONG;
     return;
 }
 

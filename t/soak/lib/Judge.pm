@@ -12,8 +12,8 @@
 #
 # - A kept connection to a provider for each place in `keepalive`.
 # - Workers at the end of their time, and the master, may be larger at the end
-#   than after the warm-up by WORKER_GROWTH and MASTER_GROWTH kilobytes. One
-#   that lives all the time, by FLAT.
+#   than after the warm-up by WORKER_GROWTH and MASTER_GROWTH kilobytes; those
+#   that live all the time, by FLAT on average.
 #
 # For the rest, see Ledger.
 
@@ -30,11 +30,12 @@ use Time::HiRes qw(time);
 use constant {
     WORKER_GROWTH => 24 * 1024,
     MASTER_GROWTH => 4 * 1024,
-    FLAT          => 8 * 1024,
+    FLAT          => 4608,
     ZONE_GROWTH   => 64 * 1024,
+    BUSY          => 0.5,        # of a CPU, with nothing to do
 };
 
-has [qw(site tally watch ledger)];
+has [qw(site tally watch ledger is_long)];
 has [qw(samples lines)] => sub { [] };
 has sizes => sub { {} };
 
@@ -90,7 +91,13 @@ sub after ($self) {
         sub { $site->status->{processes} == Site::WORKERS });
     $self->_within('more connections than are kept', 60,
         sub { $self->_sockets <= $self->{sockets} + 2 * Site::KEPT });
+    my %busy = map { $_ => $self->watch->cpu($_) } $self->watch->workers;
+    my $from = time;
     $self->_within('the state is not saved', 30, sub { $self->_is_saved });
+    for my $pid (keys %busy) {
+        my $busy = ($self->watch->cpu($pid) - $busy{$pid}) / (time - $from);
+        $tally->fault('a worker is busy', $busy) if $busy > BUSY;
+    }
     $self->_compare_samples;
     $self->{status} = $site->status;
     return;
@@ -175,16 +182,18 @@ sub _is_saved ($self) {
 # second fifth of it, and in the last one.
 sub _compare_sizes ($self) {
     my $most = max(0, map { scalar @$_ } values %{$self->sizes});
+    my @growth;
     for my $pid (sort { $a <=> $b } keys %{$self->sizes}) {
         my @sizes = @{$self->sizes->{$pid}};
-        next if $self->{changes} || @sizes < $most || @sizes < 10;
+        next if @sizes < $most || @sizes < 10;
         my $fifth = int(@sizes / 5);
         my ($first, $last) = map { (sort { $a <=> $b } @$_)[$fifth / 2] }
             [@sizes[$fifth .. 2 * $fifth - 1]], [@sizes[-$fifth .. -1]];
         $self->_say("memory: worker $pid, from $first KB to $last KB");
-        $self->tally->fault('memory of a worker', "grew to $last KB")
-            if $last > $first + FLAT;
+        push @growth, $last - $first;
     }
+    $self->tally->fault('memory of workers', "grew by @growth KB")
+        if @growth && sum0(@growth) / @growth > FLAT;
     return;
 }
 
@@ -208,9 +217,10 @@ sub _compare_samples ($self) {
 
 # Of all that nginx wrote, only its logs are longer than a moment's look.
 sub _look_into_files ($self) {
-    my ($full, %killed) = 0;
+    my ($full, $filled, %killed) = (0, 0);
     $self->tally->each(sub ($word, @rest) {
         $killed{$rest[0]} = 1 if $word eq 'killed';
+        $filled = 1 if $word eq 'full';
     });
     my $dir = $self->site->nginx->dir;
     for my $path ((map { "$dir/$_" }
@@ -230,12 +240,14 @@ sub _look_into_files ($self) {
         close $file;
     }
     $self->_say("full disk: $full lines in the error log");
+    $self->tally->fault('the disk was never full', $dir) if $filled && !$full;
     return;
 }
 
 sub verdict ($self) {
     my $ledger = Ledger->new(tally => $self->tally,
         status     => $self->{status} // {},
+        is_long    => $self->is_long,
         access_log => $self->site->nginx->dir . '/access.log')->judge;
     $self->ledger($ledger);
     return ($ledger->requests, %{$ledger->faults});

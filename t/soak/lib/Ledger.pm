@@ -36,7 +36,7 @@ my %FIGURES = (
     received_bytes => 1_300_000,
 );
 
-has [qw(tally status access_log)];
+has [qw(tally status access_log is_long)];
 has requests => 0;
 has [qw(faults billed got count moves)] => sub { {} };
 has [qw(lines broken again keys kills restarts)] => sub { [] };
@@ -198,7 +198,7 @@ sub _judge_figures ($self) {
         }
     }
     my %clients = map { ($_->{id} // 'nobody') => $_->{totals} }
-        @{$self->status->{clients}};
+        @{$self->status->{clients} // []};
     $self->_compare($clients{steady}, 'steady', \%least, \%most,
         sort keys %FIGURES);
     $self->_compare($clients{socket}, 'socket', \%least, \%most,
@@ -231,7 +231,7 @@ sub _judge_records ($self) {
     $self->_say('records: ' . sum0(values %records) . ", and $torn torn");
     $self->_fault('torn records', "$torn of them") if $torn > @{$self->kills};
     my %turns = map { ($_->{id} // 'nobody') => $_->{totals}{requests} }
-        @{$self->status->{clients}};
+        @{$self->status->{clients} // []};
     for my $client (qw(steady socket)) {
         my ($lines, $turns) = ($records{$client} // 0, $turns{$client} // 0);
         my $lost = @{$self->kills} + @{$self->restarts}
@@ -247,9 +247,10 @@ sub _judge_records ($self) {
 sub _judge_refused ($self) {
     my $refused = $self->{count}{refused} // 0;
     my $zone    = sum0 map { values %{$_->{refusals}} }
-        grep { $_->{name} ne 'far-0' } @{$self->status->{credentials}};
+        grep { $_->{name} ne 'far-0' } @{$self->status->{credentials} // []};
     $self->_say("refused credentials: $zone, of $refused");
     $self->_fault('refused credentials') if $zone > $refused;
+    $self->_fault('no credential was refused') if !$zone && $self->is_long;
     return;
 }
 

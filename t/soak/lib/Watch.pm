@@ -5,10 +5,12 @@
 #     $watch->leaving;      # those that are shutting down
 #     $watch->rss($pid);    # kilobytes; and locked($pid)
 #     $watch->mappings($pid), $watch->sockets($pid), $watch->files($pid);
+#     $watch->cpu($pid);    # seconds, since it began
 
 package Watch;
 
 use Mojo::Base -base, -signatures;
+use POSIX ();
 
 has 'nginx';
 
@@ -33,6 +35,12 @@ sub files ($self, $pid) {
 sub sockets ($self, $pid) {
     return scalar grep { (readlink // '') =~ /\Asocket:/ }
         glob "/proc/$pid/fd/*";
+}
+
+sub cpu ($self, $pid) {
+    my ($user, $system) = _read("/proc/$pid/stat")
+        =~ /\A\d+ \(.*\) \S(?: \S+){10} (\d+) (\d+) /s;
+    return (($user // 0) + ($system // 0)) / POSIX::sysconf(POSIX::_SC_CLK_TCK);
 }
 
 sub _status ($pid, $name) {
