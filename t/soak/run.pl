@@ -128,7 +128,7 @@ sub traffic () {
     my $pace  = $seconds < 120 ? 0.5 : 1;
     my @next  = map { [$start + $pace * $_->[1], $pace * $_->[0], $_->[2]] }
         @EVENTS;
-    my $late  = $until + 120;
+    my $late  = $until + 300;
     while (%calling && time < $late) {
         for my $event (@next) {
             next if time < $event->[0] || time > $until - QUIET;

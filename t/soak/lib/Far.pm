@@ -1,7 +1,7 @@
 # Far: a provider, in a process of its own, which answers as it is asked to.
 #
 #     my $far = Far->new(ledger => $path, seed => 7,
-#         ports => [$plain, $tls], identity => {cert => ..., key => ...});
+#         ports => [$plain, $tls], identity => $tls);    # see Provider
 #     ... server $far->address; ...   # in the clear; and secure(), with TLS
 #     $far->start;
 #     $far->kill;                     # with all that is open
@@ -42,7 +42,7 @@ use Site;
 use Tally;
 
 use constant {GLANCE => 0.01, PAUSE => 0.03, FOREVER => 1e9};
-use constant {TURN => 4, REST => 11};
+use constant {TURN => 3, REST => 2};
 use constant EVENTS => ['Content-Type' => 'text/event-stream'];
 
 my %ANSWERS = (

@@ -18,7 +18,11 @@ use Tally;
 use Time::HiRes qw(sleep time);
 use Wire;
 
-use constant PATIENCE => 60;
+use constant PATIENCE => 180;
+
+# To make one takes longer than all else that is done with it.
+my $context = IO::Socket::SSL::SSL_Context->new(
+    SSL_verify_mode => SSL_VERIFY_NONE);
 
 has [qw(number keys ports ledger)];
 has tally => sub ($self) { Tally->new(ledger => $self->ledger) };
@@ -36,7 +40,7 @@ sub _connect ($self, %how) {
     $self->tally->fault('no connection', "$!") if !$socket;
     return if !$socket || $secure
         && !IO::Socket::SSL->start_SSL($socket, Timeout => PATIENCE,
-            SSL_verify_mode => SSL_VERIFY_NONE);
+            SSL_reuse_ctx => $context);
     return {socket => $socket, since => $since, keys => $keys};
 }
 

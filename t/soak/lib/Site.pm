@@ -23,6 +23,7 @@ package Site;
 use Mojo::Base -base, -signatures;
 use Authority;
 use Await;
+use IO::Socket::SSL;
 use Mojo::File qw(path);
 use Mojo::JSON qw(encode_json);
 use Nginx;
@@ -83,7 +84,14 @@ sub authority () { return $authority //= Authority->new }
 
 # For providers that speak TLS.
 sub identity () {
-    state $identity = authority()->issue('far.example');
+    state $identity = do {
+        my $leaf = authority()->issue('far.example');
+        {options => {SSL_reuse_ctx => IO::Socket::SSL::SSL_Context->new(
+            SSL_server    => 1,
+            SSL_cert_file => $leaf->{cert},
+            SSL_key_file  => $leaf->{key},
+        )}};
+    };
     return $identity;
 }
 
@@ -117,7 +125,9 @@ sub start_again ($self) {
             keystile_allow  GET  /v1/responses websocket query=*;
             keystile_inject @pool;
             keystile_next_credential http_401 http_429 cooldown=1s;
-            keystile_connect_timeout 60s;
+            keystile_connect_timeout 180s;
+            client_header_timeout    180s;
+            client_body_timeout      180s;
             keystile_meter  main;
             keystile_record $disk/turns.jsonl;
             ${\PLACES}
