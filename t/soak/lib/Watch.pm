@@ -5,12 +5,11 @@
 #     $watch->leaving;      # those that are shutting down
 #     $watch->rss($pid);    # kilobytes; and locked($pid)
 #     $watch->mappings($pid), $watch->sockets($pid), $watch->files($pid);
-#     $watch->cpu($pid);    # seconds, since it began
+#     $watch->runs($pid);   # or would, if it were let
 
 package Watch;
 
 use Mojo::Base -base, -signatures;
-use POSIX ();
 
 has 'nginx';
 
@@ -37,10 +36,8 @@ sub sockets ($self, $pid) {
         glob "/proc/$pid/fd/*";
 }
 
-sub cpu ($self, $pid) {
-    my ($user, $system) = _read("/proc/$pid/stat")
-        =~ /\A\d+ \(.*\) \S(?: \S+){10} (\d+) (\d+) /s;
-    return (($user // 0) + ($system // 0)) / POSIX::sysconf(POSIX::_SC_CLK_TCK);
+sub runs ($self, $pid) {
+    return _read("/proc/$pid/stat") =~ /\A\d+ \(.*\) R /s;
 }
 
 sub _status ($pid, $name) {
