@@ -131,9 +131,10 @@ sub hashed ($key) {
 # from which the kernel takes the near ends of connections.
 sub port ($self, $name = '') {
     return $self->{ports}{$name} //= do {
+        my %taken = map { $_ => 1 } grep { $_ } values %{$self->{ports}};
         my $port;
         do { $port = 10000 + int rand 22000 }
-            until IO::Socket::IP->new(
+            until !$taken{$port} && IO::Socket::IP->new(
                 LocalHost => '127.0.0.1',
                 LocalPort => $port,
                 Listen    => 1);
