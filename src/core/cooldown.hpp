@@ -12,7 +12,7 @@ namespace keystile {
 
 // No provider's window is longer than a month; a time further off is a
 // mistake, and would take the credential away for good.
-inline constexpr std::int64_t kLongestCooldown = 31 * 24 * 3600;  // seconds
+inline constexpr std::int64_t kLongestCooldown = 2678400;  // seconds: 31 days
 
 class CooldownHeaders {
 public:
