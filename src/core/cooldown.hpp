@@ -12,7 +12,8 @@ namespace keystile {
 
 // No provider's window is longer than a month; a time further off is a
 // mistake, and would take the credential away for good.
-inline constexpr std::int64_t kLongestCooldown = 2678400;  // seconds: 31 days
+inline constexpr std::int64_t kLongestCooldown =
+    std::int64_t{31} * 24 * 3600;  // seconds
 
 class CooldownHeaders {
 public:

@@ -149,7 +149,7 @@ struct UsedUp {
 
 class MeterZone {
 public:
-    static constexpr std::size_t kLeastSize = 64 * 1024;
+    static constexpr std::size_t kLeastSize = std::size_t{64} * 1024;
     static constexpr unsigned kMostPlaces = 1024;
     static constexpr unsigned kMostModels = 64;  // of a client
     static constexpr std::string_view kOtherModels = "other";
