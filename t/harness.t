@@ -191,6 +191,10 @@ subtest 'configurations' => sub {
 
 is((grep { m{GET /a\?b 200} } $nginx->access_log(9)), 1, 'access log');
 like join('', $nginx->faults), qr/bogus/, 'faults in the error log are seen';
+{
+    local $ENV{KEYSTILE_TEST_TOLERATES} = 'bog.s';
+    is join('', $nginx->faults), '', 'unless they are tolerated';
+}
 $nginx->tolerate(qr/bogus/)->stop;
 
 done_testing;
