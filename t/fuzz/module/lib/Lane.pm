@@ -243,7 +243,9 @@ sub _read ($self, $end) {
 
 sub _take_head ($self, $end, $message) {
     $self->{heads}++;
-    $end->cut_off, return if $end->is_playing;    # the one before was cut
+    # The one before was cut, or this is a connection that is no more.
+    return $end->cut_off if $end->is_playing
+        || $end->{deserts} && !($self->plan && $self->plan->{is_plain});
     $self->findings->add($self, $_) for faults_of_head($message->head,
         keys => $self->keys, callers => $self->callers, asked => $self->asked);
     $self->{is_tainted} = 1 if delete $end->{may_have_more};
@@ -300,6 +302,7 @@ sub _answer ($self, $end, $message) {
 
 sub _end_reply ($self, $end, $how) {
     $end->reset if $how eq 'reset';
+    $end->{deserts} = $how eq 'deserts';
     if ($how eq 'close' || $how eq 'reset') {
         delete $self->ends->{$end};
         $end->cut_off;

@@ -25,8 +25,8 @@ our @EXPORT = qw(a_plan one_reply);
 use constant REPLIES => 4;
 
 # Callers of clients.json, as often as they call.
-my @CALLERS = qw(free free free counted counted counted tight models models
-    disabled);
+my @CALLERS = qw(free free free counted counted counted tight scant models
+    models disabled);
 my @LEAVES = (('reads') x 16, qw(leaves leaves resets resets halves slow
     patient));
 
@@ -38,27 +38,37 @@ sub a_plan (%about) {
     my $keys = $about{keys};
     return _plain(\%plan, $keys) if $plan{is_plain};
 
-    my $key     = $keys->{pick(@CALLERS)};
-    my $asked   = a_request(key => $key, mark => $mark);
-    my @replies = map { a_reply(kind => $asked->{kind}, mark => $mark) }
-        1 .. REPLIES;
+    my $asked   = _asked($keys, $mark);
+    my $kind    = $asked->{place} eq 'pool' && one_in(4)
+        ? 'refusals' : $asked->{kind};
+    my @replies = map { a_reply(kind => $kind, mark => $mark) } 1 .. REPLIES;
     my $whose = pick(qw(asked asked asked replies replies replies replies
         both));
     $asked->{steps} = _steps($asked->{parts}, $whose ne 'replies',
-        sub { a_request(key => $key, mark => $mark)->{parts} });
-    for my $reply (@replies) {
-        _guard($reply);
-        my $is_changed = $whose ne 'asked' && !one_in(4);
-        $reply->{is_changed} = $is_changed;
-        $reply->{steps} = _steps($reply->{parts}, $is_changed, sub {
-            my $other = a_reply(kind => $asked->{kind}, mark => $mark);
-            _guard($other);
-            return $other->{parts};
-        }, $reply->{echoes});
-        $reply->{end} = pick(qw(keep close reset silent)) if one_in(12);
-    }
+        sub { a_request(key => $asked->{key}, mark => $mark)->{parts} });
+    _change_reply($_, $asked->{kind}, $whose ne 'asked') for @replies;
     @plan{qw(asked replies leaves)} = ($asked, \@replies, pick(@LEAVES));
     return \%plan;
+}
+
+# One who only talks over sockets runs out of turns there.
+sub _asked ($keys, $mark) {
+    my $asked = a_request(key => $keys->{pick(@CALLERS)}, mark => $mark);
+    return $asked if $asked->{kind} ne 'socket' || !one_in(4);
+    return a_request(key => $keys->{talker}, mark => $mark, kind => 'socket');
+}
+
+sub _change_reply ($reply, $kind, $may_change) {
+    _guard($reply);
+    $reply->{is_changed} = $may_change && !one_in(4);
+    $reply->{steps} = _steps($reply->{parts}, $reply->{is_changed}, sub {
+        my $other = a_reply(kind => $kind, mark => $reply->{mark});
+        _guard($other);
+        return $other->{parts};
+    }, $reply->{echoes});
+    $reply->{end} = pick(qw(keep close reset silent), ('deserts') x 4)
+        if one_in(6);
+    return;
 }
 
 # What cannot but be answered, and is.

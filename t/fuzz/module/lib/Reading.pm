@@ -104,7 +104,8 @@ sub _astray ($name, $value, $known, %about) {
 # Where a key is asked for, someone must have had one.
 sub _uninvited ($place, $start, $lines, %about) {
     return if $place !~ /\A(?:v1|pool|kept|moved)\z/;
-    my @good = map { $about{callers}{$_} } qw(free counted tight models);
+    my @good = map { $about{callers}{$_} } qw(free counted tight scant
+        talker models);
     return if grep {
         my $asked = $_;
         grep { index($asked, $_) >= 0 } @good

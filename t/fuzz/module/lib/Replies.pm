@@ -3,7 +3,7 @@
 #     my $reply = a_reply(kind => 'socket', mark => 'fz17z');
 #
 # A reply has parts (see Parts), a name, how the connection goes on (keep,
-# close, reset or silent), and whether it is sent as soon as the head of a
+# close, reset, silent, or deserts: until something else comes), and whether it is sent as soon as the head of a
 # request is there (early). `status` and `body` are there where it is plain:
 # what the caller must get. Of one that echoes, the first line may not be
 # mutated: it quotes the key that was sent, as KEY_THAT_CAME, which only a 401
@@ -27,13 +27,16 @@ my @GOLDEN = golden_replies();
 my @KINDS = (
     (\&_counted) x 6, (\&_in_chunks) x 6, \&_until_the_end, \&_nothing,
     \&_compressed, \&_compressed, (\&_limited) x 2, (\&_refusing) x 3,
+    \&_forbidding,
     \&_failed, \&_moved, \&_interim, \&_large, \&_trailers, \&_upgrading,
     \&_mute,
 );
 
 sub a_reply (%about) {
     my %reply = (mark => $about{mark}, end => 'keep');
-    my $of = $about{kind} eq 'socket' && !one_in(6) ? \&_socket : pick(@KINDS);
+    my $of = $about{kind} eq 'refusals' ? pick(\&_limited, \&_refusing)
+        : $about{kind} eq 'socket' && !one_in(6) ? \&_socket
+        :                                          pick(@KINDS);
     $of->(\%reply);
     $reply{early} = 1 if one_in(12);
     return \%reply;
@@ -155,6 +158,21 @@ sub _refusing ($reply) {
         : [@head, the_end(), body($body)];
     $reply->{end} = 'close' if !grep { $_->{kind} =~ /length|last/ }
         @{$reply->{parts}};
+    return;
+}
+
+# Longer than what is read of it before it is passed on, with the key near its
+# end, perhaps.
+sub _forbidding ($reply) {
+    my $body = encode_json({error => {code => 'content_policy',
+        message => 'p' x pick(3000, 5000, 20_000, 60_000)}});
+    $body .= KEY_THAT_CAME . 'x' x below(30) if one_in(2);
+    @$reply{qw(name echoes)} = ('a refusal of another kind', 1);
+    $reply->{parts} = one_in(2)
+        ? [_head($reply, '403 Forbidden'), lengths(), the_end(), body($body)]
+        : [_head($reply, '403 Forbidden', 'Transfer-Encoding: chunked'),
+            the_end(), (map { chunk($_) } $body =~ /.{1,1500}/gs),
+            last_chunk()];
     return;
 }
 

@@ -31,7 +31,7 @@ has renewals => 0;
 has totals   => sub { {} };    # what all callers have used
 has callers  => sub {
     return {map { $_ => "sk-test-caller-$_-5d0c" }
-        qw(free counted tight models disabled)};
+        qw(free counted tight scant talker models disabled)};
 };
 has nginx => sub { Nginx->new(
     log    => join('|', qw($server_port $keystile_decision $upstream_addr
@@ -54,6 +54,10 @@ my @CALLERS = (
     {id => 'tight', limits => [
         {concurrent => 2}, {requests => 200, per => 'minute'},
         {tokens => 300_000, per => 'minute'}]},
+    {id => 'scant', limits => [
+        {requests => 15, per => 'minute'}, {tokens => 200_000, per => 'day'},
+        {requests => 3, per => 'hour', model => 'o3'}]},
+    {id => 'talker', limits => [{requests => 20, per => 'minute'}]},
     {id => 'models', models => ['gpt-5*', 'claude-*'], limits => [
         {tokens => 1_000_000_000_000, per => 'day', model => 'gpt-5*'},
         {concurrent => 50, model => 'claude-*'}]},
@@ -107,12 +111,14 @@ my $LANE = <<'CONF';
             keystile_websocket_timeout 500ms;
             keystile_buffer_size     4k;
             client_max_body_size     50k;
+            client_body_timeout      500ms;
             keystile_pass            http://kept@N@;
         }
         location /kept/ {
             keystile_request_buffering off;
             keystile_buffer_size       4k;
             keystile_meter             main;
+            keystile_record            %%DIR%%/turns.jsonl;
             keystile_allow GET,POST,HEAD /kept/**;
             keystile_allow GET /kept/responses websocket;
             keystile_allow GET,POST /kept/responses;
@@ -278,8 +284,8 @@ sub log_text ($self, $name) {
 
 # What no healthy nginx logs, whatever it is sent.
 sub alarms ($self) {
-    return grep { /\[(?:alert|crit|emerg)\]|exited\ on\ signal|Sanitizer
-        |runtime\ error:/x } map { split /\n/, $self->log_text($_) }
+    return grep { /\[(?:alert|crit|emerg)\]|exited\ on\ signal
+        |exited\ with\ code\ [1-9]|Sanitizer|runtime\ error:/x } map { split /\n/, $self->log_text($_) }
         qw(error.log stderr.log);
 }
 
