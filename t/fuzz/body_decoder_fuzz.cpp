@@ -4,6 +4,9 @@
 
 #include "body_decoder.hpp"
 
+#include <zlib.h>
+#include <zstd.h>
+
 #include <optional>
 #include <string>
 
@@ -51,6 +54,54 @@ void check_request(std::string_view codings, std::string_view body,
           "the text decides");
 }
 
+// What zlib makes of it, with that window.
+std::string deflated(std::string_view text, int window) {
+    z_stream z{};
+    check(
+        deflateInit2(&z, 1, Z_DEFLATED, window, 1, Z_DEFAULT_STRATEGY) == Z_OK,
+        "zlib has memory");
+    std::string out(deflateBound(&z, text.size()) + 32, '\0');
+    std::string in{text};
+    z.next_in = reinterpret_cast<Bytef *>(in.data());
+    z.avail_in = static_cast<uInt>(in.size());
+    z.next_out = reinterpret_cast<Bytef *>(out.data());
+    z.avail_out = static_cast<uInt>(out.size());
+    check(deflate(&z, Z_FINISH) == Z_STREAM_END, "zlib has room");
+    out.resize(z.total_out);
+    deflateEnd(&z);
+    return out;
+}
+
+std::string zstandard(std::string_view text) {
+    std::string out(ZSTD_compressBound(text.size()), '\0');
+    auto size =
+        ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 1);
+    check(ZSTD_isError(size) == 0, "zstd has room");
+    out.resize(size);
+    return out;
+}
+
+// A mutation does not get past a checksum: so others pack what it made.
+void check_round_trip(std::string_view text) {
+    auto longest = text.size() % 90 + 1;
+    auto goes = [&](std::string_view codings, const std::string &packed) {
+        check(decode(codings, packed, longest) == text,
+              "what was packed comes out");
+        check(!decode(codings, packed.substr(0, packed.size() - 1), longest),
+              "what is cut is not whole");
+    };
+    switch (text.size() % 4) {
+    case 0:
+        return goes("gzip", deflated(text, 31));
+    case 1:
+        return goes("deflate", deflated(text, 15));
+    case 2:
+        return goes("zstd", zstandard(text));
+    default:
+        return goes("zstd, gzip", deflated(zstandard(text), 31));
+    }
+}
+
 }  // namespace
 }  // namespace keystile
 
@@ -66,5 +117,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size) {
               "cuts do not matter");
     }
     keystile::check_request(codings, body, text);
+    keystile::check_round_trip(body);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "check.hpp"
 #include "json_position.hpp"
+#include "jwt_claims.hpp"
 
 namespace keystile {
 namespace {
@@ -89,12 +90,52 @@ void check_error(std::string_view text, const SecretFileError &error) {
     json_decref(json);
 }
 
+// RFC 4648 section 5, without padding.
+std::string base64url(std::string_view text) {
+    constexpr std::string_view digits{
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"};
+    std::string out;
+    unsigned bits = 0;
+    unsigned held = 0;
+    for (char c : text) {
+        bits = bits << 8 | static_cast<unsigned char>(c);
+        for (held += 8; held >= 6;) {
+            held -= 6;
+            out += digits[bits >> held & 63];
+        }
+    }
+    if (held > 0) {
+        out += digits[bits << (6 - held) & 63];
+    }
+    return out;
+}
+
+// The text as what a token says, which no mutation of a token would make.
+void check_claims(std::string_view text) {
+    auto token = "e30." + base64url(text) + ".c2ln";
+    std::string room(token.size(), '\0');
+    auto claims = read_jwt_claims(token, {room.data(), room.size()});
+    if (!claims) {
+        return;
+    }
+    check(claims->expires >= 0, "a time is known or not");
+    auto *json = json_loadb(text.data(), text.size(), JSON_ALLOW_NUL, nullptr);
+    const auto *exp = json_object_get(json, "exp");
+    if (json_is_integer(exp) && text.find('\\') == text.npos) {
+        auto value = json_integer_value(exp);
+        check(claims->expires == (value > 0 ? value : 0),
+              "another parser finds the same time");
+    }
+    json_decref(json);
+}
+
 }  // namespace
 }  // namespace keystile
 
 int LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size) {
     using namespace keystile;
 
+    check_claims(text_of(bytes, size));
     auto draft = CodexAuthDraft::create(size);
     if (!draft) {
         check(size > CodexAuthDraft::kMaxContent, "there is memory");
