@@ -259,12 +259,12 @@ sub error_faults ($readme) {
 }
 
 sub word_faults ($readme) {
-    my %words = map { $_ => 1 } map { /^do_(\w+)\(\)/ } split /\n/,
-        read_file('dev');
+    my %words = map { $_ => 1 }
+        read_file('dev') =~ /^  ([a-z-]+)(?= {2}|$)/mg;    # of its usage
     my %known = (%{table()}, %{metrics()},
         map { $_ => 1 } $CODE{variables} =~ /\{"(\w+)"_ngx, get_/g);
     my @faults = map { "./dev $_: there is no such word" }
-        grep { !$words{$_} } $readme =~ m{\./dev (\w+)}g;
+        grep { !$words{$_} } $readme =~ m{\./dev ([a-z-]+)}g;
     push @faults, map { "./dev $_: not in README.md" }
         grep { $readme !~ m{\./dev $_\b} } qw(run test build deb docker);
     push @faults, map { "$_: neither a directive nor a variable" }
