@@ -271,8 +271,10 @@ CONF
     my @far = qw(http://192.0.2.1 http://192.0.2.1:80/v1 http://far
         http://far/v1 http://0.0.0.0 http://[::]
         http://[::ffff:192.0.2.1] http://10.0.0.1);
+    my $has_tls  = $nginx->is_built_with('http_ssl_module');
     my %expected = (
-        (map { ($_ => 0) } @near, 'https://192.0.2.1', 'https://far'),
+        (map { ($_ => 0) } @near),
+        (map { ($_ => $has_tls ? 0 : 1) } 'https://192.0.2.1', 'https://far'),
         (map { ($_ => 1, "$_ insecure_upstream=on" => 0,
             "$_ insecure_upstream=off" => 1) } @far),
         (map { ($_ => 1) } 'ftp://127.0.0.1', '127.0.0.1', 'http://',

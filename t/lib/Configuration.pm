@@ -10,7 +10,8 @@
 # replaces a piece: credential, clients, http, server, admit, allow, inject,
 # pass or more, in that order, the last five in one location. Each check also
 # sees to it that $key is in nothing that was said. fails() wants the place, as
-# all messages of nginx have it, unless `place => 0`.
+# all messages of nginx have it, unless `place => 0`. An nginx without TLS is to
+# refuse each location that would pass requests to https://, and to say why.
 
 package Configuration;
 
@@ -31,6 +32,7 @@ my %PIECES = (
     pass       => 'keystile_pass http://127.0.0.1:9;',
     more       => '',
 );
+my $NO_TLS = '"https://" needs [^\n]* --with-http_ssl_module';
 my ($nginx, $secret, %values);
 
 sub configure_with ($with, $key, %more) {
@@ -43,6 +45,7 @@ sub piece ($name) { return $PIECES{$name} }
 
 sub passes ($name, %change) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return fails($name, $NO_TLS, %change) if _lacks_tls(\%change);
     my ($exit, $said) = _test(\%change);
     is $exit, 0, "$name: passes" or return diag $said;
     unlike $said, qr/\[(?:warn|error|crit|alert|emerg)\]/, "$name: silently";
@@ -51,6 +54,7 @@ sub passes ($name, %change) {
 
 sub warns ($name, $pattern, %change) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return fails($name, $NO_TLS, %change) if _lacks_tls(\%change);
     my ($exit, $said) = _test(\%change);
     is $exit, 0, "$name: passes" or diag $said;
     like $said, qr/\[warn\][^\n]*(?:$pattern)/, "$name: with a warning";
@@ -60,12 +64,18 @@ sub warns ($name, $pattern, %change) {
 sub fails ($name, $pattern, %change) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $place = delete $change{place} // 1;
+    $pattern .= "|$NO_TLS" if _lacks_tls(\%change);
     my ($exit, $said) = _test(\%change);
     isnt $exit, 0, "$name: fails";
     like $said, qr/\[emerg\][^\n]*(?:$pattern)/, "$name: says so";
     like $said, qr/\[emerg\][^\n]* in \S+:\d+$/m, "$name: says where"
         if $place;
     return;
+}
+
+sub _lacks_tls ($change) {
+    return ($change->{pass} // '') =~ m{https://}
+        && !$nginx->is_built_with('http_ssl_module');
 }
 
 sub _test ($change) {
