@@ -114,6 +114,33 @@ subtest 'a new path' => sub {
     $nginx->stop;
 };
 
+# An old worker, which a slow reply keeps alive, went on to write to the files
+# before: what it saved there, no one saved in the new ones.
+subtest 'an old worker, of other files' => sub {
+    my $nginx = start_with(clients => {slow => {}, ci => {}})->serve;
+    $provider->forget->hold;
+    my $wire    = $nginx->start_turn('slow');
+    my $request = $provider->next_request;
+    answers();
+    is $nginx->turn('ci')->status, 200, 'a turn';
+    $nginx->await_save;
+    my @files = map { path($nginx->state_file($_)) } '', '.2';
+    $nginx->states_in('other')->write_files;
+    is $nginx->reload, '', 'a reload';
+    my @before = map { $_->slurp } @files;
+    my %saved;
+    await 'what is counted to be saved', sub {
+        $nginx->turn('ci');
+        $saved{$nginx->status->{state}{saved_at}} = 1;
+        return keys %saved > 3;
+    }, 30;
+    is_deeply [map { $_->slurp } @files], \@before, 'it saves no more';
+    $request->reply(200, undef, response_document(input => 5, output => 5));
+    is $wire->response->status, 200, 'and ends what it had';
+    $wire->close;
+    $nginx->stop;
+};
+
 # With another size the zone is a new one. The last worker of the old one saved
 # what it knew when it went, and that was read at the next start.
 subtest 'an old worker, of a zone of another size' => sub {

@@ -270,6 +270,10 @@ public:
     // Another zone has taken over what this one counted: it is not saved.
     std::atomic<bool> retired{false};
 
+    // Which state files are those of the newest configuration: by a number,
+    // as Zone has it. Who has others does not save.
+    std::atomic<std::uint64_t> files{0};
+
     // Something changed that the state file does not have yet. Set by who
     // counts; a line that all read, so written only when it is not set.
     std::atomic<bool> changed{false};

@@ -235,7 +235,15 @@ bool shares_state(const Zone &a, const Zone &b) noexcept {
     return false;
 }
 
-ngx_int_t take_files(Zone &zone, bool moved, ngx_log_t *log) noexcept {
+bool has_same_files(const Zone &a, const Zone &b) noexcept {
+    if (!has_files(a) || !has_files(b)) {
+        return has_files(a) == has_files(b);
+    }
+    return is_same_file(a.state_fds[0], b.state_fds[0]) &&
+           is_same_file(a.state_fds[1], b.state_fds[1]);
+}
+
+ngx_int_t take_files(Zone &zone, ngx_log_t *log) noexcept {
     if (!has_files(zone)) {
         return NGX_OK;
     }
@@ -259,8 +267,6 @@ ngx_int_t take_files(Zone &zone, bool moved, ngx_log_t *log) noexcept {
     }
     if (foreign) {
         let_files_be(zone, log);
-    } else if (moved) {
-        zone.meter->changed.store(true);
     }
     return NGX_OK;
 }

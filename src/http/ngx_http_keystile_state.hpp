@@ -29,10 +29,13 @@ ngx_int_t restore_state(Zone &zone, ngx_log_t *log) noexcept;
 // Whether the two write to the same file, by whatever name.
 bool shares_state(const Zone &a, const Zone &b) noexcept;
 
+// Whether what one writes, the other would have written over; true if neither
+// writes anything.
+bool has_same_files(const Zone &a, const Zone &b) noexcept;
+
 // Makes the files those of a zone that is older than they are: what they hold
-// is written over. `moved`: the zone was not saved there before, so it is as
-// soon as can be. Files that are none of ours are let be.
-ngx_int_t take_files(Zone &zone, bool moved, ngx_log_t *log) noexcept;
+// is written over. Files that are none of ours are let be.
+ngx_int_t take_files(Zone &zone, ngx_log_t *log) noexcept;
 
 // Copies what `from` has counted to a new zone. `from` is not saved any more.
 void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept;

@@ -42,15 +42,28 @@ bool become_saver(MeterZone &meter) noexcept {
     return true;
 }
 
-void start(StateSave &save) noexcept {
+// Not so in a worker that is left over from a configuration with others.
+bool has_newest_files(const Zone &zone) noexcept {
+    return zone.meter->files.load() == zone.files;
+}
+
+// False where another is to save. As the files are looked at last, either that
+// is seen here, or the master says once more that something changed.
+bool start(StateSave &save) noexcept {
     auto &meter = *save.zone->meter;
     meter.changed.store(false);
+    if (!has_newest_files(*save.zone)) {
+        meter.changed.store(true);
+        meter.saver.store(0);
+        return false;
+    }
     save.generation = meter.save_generation.load() + 1;
     save.now = ngx_time();
     save.writer.emplace();
     save.text.emplace(save.zone->state_fds[save.generation % 2]);
     save.active = true;
     save.writer->begin(meter, save.generation, save.now, *save.text);
+    return true;
 }
 
 // A file that could not be written is tried again, and until then the other
@@ -89,7 +102,7 @@ bool write_some(StateSave &save) noexcept {
 }
 
 bool is_retired(const StateSave &save) noexcept {
-    if (save.zone->meter->retired.load()) {
+    if (save.zone->meter->retired.load() || !has_newest_files(*save.zone)) {
         save.zone->meter->saver.store(0);
         return true;
     }
@@ -125,6 +138,7 @@ StateSave *save_of(Zone &zone) noexcept {
 
 void begin_save(Zone &zone) noexcept {
     if (!has_files(zone) || zone.meter == nullptr || zone.meter->retired ||
+        !has_newest_files(zone) ||
         !zone.meter->changed.load(std::memory_order_relaxed)) {
         return;
     }
@@ -132,22 +146,22 @@ void begin_save(Zone &zone) noexcept {
     if (save == nullptr || save->active || !become_saver(*zone.meter)) {
         return;
     }
-    start(*save);
-    go_on(&save->event);
+    if (start(*save)) {
+        go_on(&save->event);
+    }
 }
 
 void save_state(Zone &zone) noexcept {
     auto *save =
         has_files(zone) && zone.meter != nullptr ? save_of(zone) : nullptr;
-    if (save == nullptr || zone.meter->retired) {
+    if (save == nullptr || zone.meter->retired || !has_newest_files(zone)) {
         return;
     }
     while (save->active || zone.meter->changed) {
         if (!save->active) {
-            if (!become_saver(*zone.meter)) {
+            if (!become_saver(*zone.meter) || !start(*save)) {
                 return;
             }
-            start(*save);
         }
         while (write_some(*save)) {
         }

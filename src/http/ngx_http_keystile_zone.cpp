@@ -164,9 +164,8 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
     if (data != nullptr) {
         const auto &before = *static_cast<Zone *>(data);
         zone.meter = before.meter;
-        bool moved =
-            ngx::view(zone.state_file) != ngx::view(before.state_file);
-        return take_files(zone, moved, shm->shm.log);
+        zone.files = before.files + (has_same_files(zone, before) ? 0 : 1);
+        return take_files(zone, shm->shm.log);
     }
     if (shm->shm.exists) {
         zone.meter = static_cast<MeterZone *>(slab_of(zone)->data);
@@ -182,9 +181,20 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
     slab_of(zone)->data = zone.meter;
     if (const auto *before = find_before(*shm)) {
         copy_zone(*before, zone, shm->shm.log);
-        return take_files(zone, true, shm->shm.log);
+        zone.meter->changed.store(true);
+        return take_files(zone, shm->shm.log);
     }
     return restore_state(zone, shm->shm.log);
+}
+
+// In this order: see has_newest_files() of the saving.
+void take_over_zones(MainConf &conf) noexcept {
+    for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
+        if (zone->meter != nullptr &&
+            zone->meter->files.exchange(zone->files) != zone->files) {
+            zone->meter->changed.store(true);
+        }
+    }
 }
 
 bool is_complete(const Ledger &ledger) noexcept {
@@ -264,8 +274,6 @@ void leave_zones(MainConf &conf) noexcept {
             zone->meter->leave(std::exchange(zone->place, 0));
         }
         save_state(*zone);
-        // A worker of the next cycle may write to another file.
-        zone->meter->changed.store(zone->meter->processes() != 0);
     }
 }
 
