@@ -141,6 +141,19 @@ subtest 'an old worker, of other files' => sub {
     $nginx->stop;
 };
 
+# A reload that fails late had already said that the zone is another's.
+subtest 'a reload that fails, with another size' => sub {
+    my $nginx = start_with();
+    $nginx->serve;
+    answers();
+    is $nginx->turn('ci')->status, 200, 'a turn';
+    $nginx->states_in('main', size => '2m');
+    $nginx->server('listen 192.0.2.1:1;')->write_files;
+    like $nginx->reload, qr/bind\(\) to 192/, 'an address that is not ours';
+    $nginx->await_save;
+    $nginx->tolerate(qr/\[emerg\].*(?:192[.]0[.]2[.]1|bind)/)->stop;
+};
+
 # With another size the zone is a new one. The last worker of the old one saved
 # what it knew when it went, and that was read at the next start.
 subtest 'an old worker, of a zone of another size' => sub {

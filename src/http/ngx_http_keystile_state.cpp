@@ -281,7 +281,6 @@ void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept {
         while (writer.write_some(*from.meter, kStateClientsAtOnce, text)) {
         }
     }
-    from.meter->retired.store(true);
     auto read = read_state(text.view(), *to.meter, ClientFilter{});
     bool whole = read && read->without_room == 0;
     if (whole) {

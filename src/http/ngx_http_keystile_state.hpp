@@ -37,7 +37,7 @@ bool has_same_files(const Zone &a, const Zone &b) noexcept;
 // is written over. Files that are none of ours are let be.
 ngx_int_t take_files(Zone &zone, ngx_log_t *log) noexcept;
 
-// Copies what `from` has counted to a new zone. `from` is not saved any more.
+// Copies what `from` has counted to a new zone.
 void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept;
 
 // Begins to write the state, if there is anything new and no other process is

@@ -181,6 +181,7 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
     slab_of(zone)->data = zone.meter;
     if (const auto *before = find_before(*shm)) {
         copy_zone(*before, zone, shm->shm.log);
+        zone.replaced = before->meter;
         zone.meter->changed.store(true);
         return take_files(zone, shm->shm.log);
     }
@@ -190,6 +191,9 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
 // In this order: see has_newest_files() of the saving.
 void take_over_zones(MainConf &conf) noexcept {
     for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
+        if (zone->replaced != nullptr) {
+            std::exchange(zone->replaced, nullptr)->retired.store(true);
+        }
         if (zone->meter != nullptr &&
             zone->meter->files.exchange(zone->files) != zone->files) {
             zone->meter->changed.store(true);
