@@ -57,7 +57,6 @@ sub new ($class, @args) {
 
 sub far_port ($self) { return $self->{listener}->sockport }
 
-# Whether another exchange may begin.
 # All that was sent and seen in this exchange, for whoever looks into it.
 sub story ($self) {
     my $caller = $self->caller;
@@ -73,6 +72,7 @@ sub story ($self) {
     );
 }
 
+# Whether another exchange may begin.
 sub idle ($self) { return !$self->plan && time >= ($self->{free_at} // 0) }
 
 # Takes the keys; quoting one must not show in what comes back, not even six
@@ -234,7 +234,7 @@ sub _read ($self, $end) {
         }
         return if !$message->head_complete;
         $self->_take_head($end, $message) if !$is_known;
-        return if !$message->complete;
+        return if $end->closed || !$message->complete;
         $self->_take_whole($end, $message);
         return if $end->{message};
     }

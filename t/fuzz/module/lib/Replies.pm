@@ -3,11 +3,11 @@
 #     my $reply = a_reply(kind => 'socket', mark => 'fz17z');
 #
 # A reply has parts (see Parts), a name, how the connection goes on (keep,
-# close, reset, silent, or deserts: until something else comes), and whether it is sent as soon as the head of a
-# request is there (early). `status` and `body` are there where it is plain:
-# what the caller must get. Of one that echoes, the first line may not be
-# mutated: it quotes the key that was sent, as KEY_THAT_CAME, which only a 401
-# and a 403 may do, and the status must stay.
+# close, reset, silent, or deserts: until something else comes), and whether it
+# is sent as soon as the head of a request is there (early). `status` and `body`
+# are there where it is plain: what the caller must get. Of one that echoes, the
+# first line may not be mutated: it quotes the key that was sent, as
+# KEY_THAT_CAME, which only a 401 and a 403 may do, and the status must stay.
 
 package Replies;
 

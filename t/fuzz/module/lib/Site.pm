@@ -28,7 +28,6 @@ use constant {LONG => 600, AWAITED => 60};
 
 has [qw(lanes seed)];
 has renewals => 0;
-has totals   => sub { {} };    # what all callers have used
 has callers  => sub {
     return {map { $_ => "sk-test-caller-$_-5d0c" }
         qw(free counted tight scant talker models disabled)};
@@ -284,9 +283,10 @@ sub log_text ($self, $name) {
 
 # What no healthy nginx logs, whatever it is sent.
 sub alarms ($self) {
-    return grep { /\[(?:alert|crit|emerg)\]|exited\ on\ signal
-        |exited\ with\ code\ [1-9]|Sanitizer|runtime\ error:/x } map { split /\n/, $self->log_text($_) }
-        qw(error.log stderr.log);
+    return grep {
+        /\[(?:alert|crit|emerg)\]|exited\ (?:on\ signal|with\ code\ [1-9])
+            |Sanitizer|runtime\ error:/x
+    } map { split /\n/, $self->log_text($_) } qw(error.log stderr.log);
 }
 
 sub stop ($self) {
@@ -385,7 +385,6 @@ sub _unsettled ($self) {
                 . 'set aside' }
             grep { $_->{reserved_value} } @{$client->{limits}};
     }
-    $self->totals($status->{totals});
     return @faults;
 }
 
