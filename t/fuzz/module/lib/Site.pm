@@ -264,7 +264,7 @@ sub renew ($self) {
     my $nginx  = $self->nginx;
     my $secret = $self->{secret};
     my @old    = $self->_workers;
-    my @faults = $self->_faults_of_zone;
+    my @faults = ($self->_faults_of_zone, $self->_faults_of_metrics);
     $self->_write_keys;
     my $said = $nginx->reload;
     push @faults, "nginx does not reload: $said" if $said ne '';
@@ -372,6 +372,19 @@ sub _faults_of_zone ($self) {
             sub { return !(@faults = $self->_unsettled) }, AWAITED;
     };
     return @faults;
+}
+
+# Whatever models are called, each line of the metrics is one.
+sub _faults_of_metrics ($self) {
+    my $r = request($self->nginx->port('_status'),
+        target => '/?format=prometheus');
+    my $text = $r->body;
+    return 'no metrics' if ($r->status // 0) != 200;
+    return 'metrics that are no UTF-8' if !utf8::decode($text);
+    return map { "no metric: $_" } grep {
+        !/\A(?:\#\ (?:HELP|TYPE)\ .*
+            |\w+(?:\{(?:\w+="(?:[^"\\]|\\[\\"n])*",?)*\})?\ [0-9.e+-]+)\z/x
+    } split /\n/, $text;
 }
 
 sub _unsettled ($self) {
