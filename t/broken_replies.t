@@ -145,6 +145,17 @@ subtest 'reasons that are none' => sub {
     }
 };
 
+subtest 'header lines that are none' => sub {
+    my $r = answered($OK . "X-Caf\xE9: one\r\nX-Good: yes\r\n"
+            . "X-Bell: a\x07b\r\nX-\"Quoted\": two\r\nX-Del: \x7F\r\n"
+            . "X-High: caf\xE9\r\nContent-Length: 2\r\n\r\nok");
+    $verdict->admitted('the others', $r);
+    is $r->header('x-good'), 'yes',       'pass';
+    is $r->header('x-high'), "caf\xE9",   'also with bytes that are no ASCII';
+    is $r->body,             'ok',        'and the body';
+    unlike $r->head, qr/Caf|Bell|Quoted|Del/, 'these do not';
+};
+
 subtest 'a handshake that gets no handshake' => sub {
     my $handshake = sub () {
         return Wire->handshake($nginx->port,

@@ -84,6 +84,10 @@ ngx_int_t note_header(ngx_http_request_t *r, Exchange &exchange,
                        "a \"Content-Length\" or \"Transfer-Encoding\" "
                        "that cannot be relied on");
     }
+    if (!is_header_name(name) || !is_field_value(ngx::view(h.value))) {
+        h.hash = 0;  // no HTTP, which nginx's parser lets through: not sent
+        return NGX_OK;
+    }
     if (equals_ignoring_case(name, "x-request-id")) {
         exchange.attempt.has_request_id = true;
     } else if (equals_ignoring_case(name, "upgrade") &&
