@@ -24,6 +24,9 @@ use Nginx;
 use Provider;
 use Wire;
 
+plan skip_all => 'needs an nginx with TLS'
+    if !Nginx->new->is_built_with('http_ssl_module');
+
 my $KEY    = fresh_key('real');
 my $CLIENT = fresh_key('client');
 my @NAMES  = qw(authorization proxy_authorization x_api_key api_key
