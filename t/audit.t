@@ -84,7 +84,7 @@ for my $case (@table) {
     $provider->answer(sub ($up) {
         $up->reply($request->{refuse} ? 401 : 200);
     });
-    my $from   = length $nginx->error_log;
+    my $from   = length $nginx->log_without_headers;
     my $logged = $nginx->access_log;
     my $id     = 'audit-' . ($name =~ tr/a-zA-Z/-/cr);
     my $r      = request($nginx->port,
@@ -102,7 +102,7 @@ for my $case (@table) {
     is $r->header('x-request-id'), $id, 'has the id that the client got'
         if $r->status != 400;
 
-    my $said = substr $nginx->error_log, $from;
+    my $said = substr $nginx->log_without_headers, $from;
     my @refusals = $said =~ /^(.*keystile refused the request.*)$/mg;
     if ($reason) {
         is scalar @refusals, 1, 'one line in the error log';
