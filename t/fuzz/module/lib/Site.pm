@@ -14,10 +14,9 @@ use Mojo::Base -base, -signatures;
 use Await;
 use Dice;
 use Mojo::File qw(path);
-use Mojo::JSON qw(decode_json);
 use Nginx;
+use Oracles qw(faults_of_files faults_while_running);
 use POSIX qw(WNOHANG);
-use Wire;
 
 use constant CREDENTIALS => qw(main spare first second third azure);
 use constant LOGS        => qw(error.log debug.log access.log);
@@ -264,13 +263,12 @@ sub renew ($self) {
     my $nginx  = $self->nginx;
     my $secret = $self->{secret};
     my @old    = $self->_workers;
-    my @faults = ($self->_faults_of_zone, $self->_faults_of_metrics);
+    my @faults = faults_while_running($self);
     $self->_write_keys;
     my $said = $nginx->reload;
     push @faults, "nginx does not reload: $said" if $said ne '';
     push @faults, map { "a worker does not go: $_" } $self->_left(@old);
-    push @faults, $self->_faults_of_logs($secret),
-        $self->_faults_of_counts, $self->_faults_of_records($secret);
+    push @faults, faults_of_files($self, $secret);
     truncate $nginx->dir . "/$_", 0 for LOGS, RECORD;
     $_->heads(0) for @{$self->lanes};
     return @faults;
@@ -317,90 +315,6 @@ sub _left ($self, @old) {
         }, AWAITED;
     };
     return @left;
-}
-
-sub _faults_of_logs ($self, $secret) {
-    my @faults = map { "log: $_" } $self->alarms;
-    for my $name (LOGS) {
-        push @faults, "a key in $name: $&"
-            if $self->log_text($name) =~ $secret;
-    }
-    return @faults;
-}
-
-# What came to a provider was admitted, as often as it says: each line has the
-# servers that a request was sent to. What was moved is decided on twice.
-sub _faults_of_counts ($self) {
-    my (%tries, @faults);
-    my %lane_of = map { ($_->port => $_->port,
-            ($_->port_of_h2 // 0) => $_->port) } @{$self->lanes};
-    for my $line (split /\n/, $self->log_text('access.log')) {
-        my ($port, $decision, $servers, undef, undef, $rule)
-            = split /[|]/, $line;
-        my $tries = $servers eq '-' ? 0 : 1 + ($servers =~ tr/,//)
-            + (() = $servers =~ / : /g);
-        push @faults, "$decision, and sent: $line"
-            if $tries && $decision ne 'admitted' && $rule !~ m{\A/moved/};
-        $tries{$lane_of{$port}} += $tries;
-    }
-    for my $lane (@{$self->lanes}) {
-        my ($came, $sent) = ($lane->heads, $tries{$lane->port} // 0);
-        push @faults, "$came requests have come, of $sent" if $came > $sent;
-    }
-    return @faults;
-}
-
-sub _faults_of_records ($self, $secret) {
-    my @faults;
-    for my $line (split /\n/, $self->log_text(RECORD)) {
-        # Halves of pairs stay as they were sent, and Mojo::JSON takes none.
-        my $record = eval {
-            decode_json($line =~ s/\\u[dD][89a-fA-F]../\\u0041/gr) };
-        push @faults, "a record is no JSON: $line" if !$record;
-        push @faults, "a key in a record: $&"     if $line =~ $secret;
-        my $key = $self->callers->{$record->{client} // ''} // next;
-        push @faults, "a caller's key in a record: $line"
-            if index($line, $key) >= 0;
-    }
-    return @faults;
-}
-
-# Soon, nothing is open, and nothing set aside. It is asked before the worker
-# goes: what that leaves behind is given back for it.
-sub _faults_of_zone ($self) {
-    my @faults;
-    eval {
-        await 'all to be settled',
-            sub { return !(@faults = $self->_unsettled) }, AWAITED;
-    };
-    return @faults;
-}
-
-# Whatever models are called, each line of the metrics is one.
-sub _faults_of_metrics ($self) {
-    my $r = request($self->nginx->port('_status'),
-        target => '/?format=prometheus');
-    my $text = $r->body;
-    return 'no metrics' if ($r->status // 0) != 200;
-    return 'metrics that are no UTF-8' if !utf8::decode($text);
-    return map { "no metric: $_" } grep {
-        !/\A(?:\#\ (?:HELP|TYPE)\ .*
-            |\w+(?:\{(?:\w+="(?:[^"\\]|\\[\\"n])*",?)*\})?\ [0-9.e+-]+)\z/x
-    } split /\n/, $text;
-}
-
-sub _unsettled ($self) {
-    my $r      = request($self->nginx->port('_status'));
-    my $status = $r->json or return 'no status: ' . $r->head . $r->body;
-    my @faults;
-    for my $client (@{$status->{clients}}) {
-        my $id = $client->{id} // 'nobody';
-        push @faults, "$id: $client->{open} open" if $client->{open};
-        push @faults, map { "$id: $_->{reserved_value} of $_->{limit_type} "
-                . 'set aside' }
-            grep { $_->{reserved_value} } @{$client->{limits}};
-    }
-    return @faults;
 }
 
 1;
