@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Await;
 use Fcntl qw(O_NONBLOCK O_RDWR);
+use Mojo::File qw(path);
 use Nginx;
 use Pool;
 use POSIX qw(mkfifo);
@@ -44,8 +45,11 @@ for my $name (sort keys %SAYS) {
         my $before = $provider->connections;
 
         # Both requests are read in one turn of the worker's loop: so the
-        # reply to the first is there when it looks for events again.
+        # reply to the first is there when it looks for events again. Until
+        # it has stopped, it may wake up for the first alone.
         kill STOP => $worker;
+        await 'the worker to stop',
+            sub { path("/proc/$worker/stat")->slurp =~ /\) T/ };
         $wires[0]->expect->write(compose(target => "/$name/a",
             method => 'POST', body => '{}'));
         $wires[1]->expect->write(compose(target => '/stop'));
