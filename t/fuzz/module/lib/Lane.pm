@@ -181,11 +181,13 @@ sub _judge ($self, $plan, $received, $ended) {
 }
 
 # Whether the mark of that number is of another exchange, of this time, and
-# not one that a mutation has made.
+# not one that a mutation has made, be it with the line that begins a chunk in
+# its midst.
 sub _is_elsewhere ($self, $number, $sent) {
     my $own = $self->plan ? $self->plan->{number} : return 0;
-    return $number ne $own && index($sent, "fz${number}z") < 0
-        && abs($number - $own) < 400;
+    return 0 if $number eq $own || abs($number - $own) >= 400;
+    my $unchunked = $sent =~ s/\r?\n[0-9a-f]+[^\r\n]*\r?\n//gir;
+    return !grep { index($_, "fz${number}z") >= 0 } $sent, $unchunked;
 }
 
 # What was sent as it should be came, all of it.
