@@ -23,7 +23,7 @@ my $CLIENT_OF_HTTP2 = <<'JS';
 import http2 from 'node:http2';
 const [port, together, requests] = process.argv.slice(2);
 const session = http2.connect(`https://localhost:${port}`,
-    {rejectUnauthorized: false});
+    {family: 4, rejectUnauthorized: false});
 session.on('error', () => {});
 
 const ask = ({headers, sensitive, parts}) => new Promise((resolve) => {

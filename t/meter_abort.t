@@ -201,7 +201,7 @@ subtest 'clients of HTTP/2' => sub {
 import http2 from 'node:http2';
 const [port, key, ends] = process.argv.slice(2);
 const session = http2.connect(`https://localhost:${port}`,
-    {rejectUnauthorized: false});
+    {family: 4, rejectUnauthorized: false});
 session.on('error', () => {});
 const ask = (end) => new Promise((resolve) => {
     const stream = session.request({':method': 'POST',
