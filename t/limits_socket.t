@@ -229,6 +229,11 @@ subtest 'models' => sub {
     );
     refused($_, $wire, $far, $bad{$_}, 400, 'bad_request_body')
         for sort keys %bad;
+    refused('one that is cut off in an escape', $wire, $far, '{"x":"\\',
+        400, 'bad_request_body');
+    refused('and has no say in the next', $wire, $far,
+        '{"a":["","],",":["],"type":"response.create","model":"gpt-4o",'
+        . '"b":["\""]}', 400, 'model_not_allowed');
     refused('a prewarm too', $wire, $far,
         create(model => 'gpt-4o', generate => \0), 400, 'model_not_allowed');
     admitted('the socket goes on', $wire, $far);

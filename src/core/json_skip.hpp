@@ -24,6 +24,7 @@ public:
     void start_container() noexcept {
         depth_ = 1;
         in_string_ = false;
+        escaped_ = false;
     }
 
     // Removes from `piece` what belongs to the value, and returns whether it

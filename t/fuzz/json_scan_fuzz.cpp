@@ -1,5 +1,6 @@
-// Any text: what is found in it does not depend on how it is cut, and what
-// another parser takes for JSON is read to its end, with the same numbers.
+// Any text: what is found in it does not depend on how it is cut, nor on what
+// was read before, and what another parser takes for JSON is read to its end,
+// with the same numbers.
 
 #include "json_scan.hpp"
 
@@ -27,8 +28,13 @@ struct Found {
     bool operator==(const Found &) const = default;
 };
 
-Found find(std::string_view text, std::size_t longest) {
+// By a scan that had read something else, which was cut off.
+Found find(std::string_view text, std::size_t longest,
+           std::string_view before = {}) {
     JsonScan scan{kShape};
+    while (scan.next(before)) {
+    }
+    scan.start();
     std::string values;
     in_pieces(text, longest, [&](std::string_view piece) {
         while (auto value = scan.next(piece)) {
@@ -95,6 +101,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size) {
     auto whole = keystile::find(text, size + 1);
     for (std::size_t longest : {1U, 2U, 7U, 50U}) {
         check(keystile::find(text, longest) == whole, "cuts do not matter");
+    }
+    for (std::size_t cut = 0; cut < size; cut += 1 + size / 16) {
+        check(keystile::find(text, size + 1, text.substr(0, cut)) == whole,
+              "nothing stays from before");
     }
     keystile::check_against_parser(text, whole);
     return 0;

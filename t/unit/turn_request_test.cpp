@@ -74,5 +74,25 @@ TEST(TurnRequest, NothingStaysFromTheOneBefore) {
     EXPECT_FALSE(request.creates || request.prewarm);
 }
 
+// Wherever the one before was cut off, by whoever may gain by it.
+TEST(TurnRequest, NothingStaysFromOneThatWasCutOff) {
+    const std::string_view before =
+        R"({"model":"a\u00e9\"b","type":"response.create","generate":true,)"
+        R"("x":"\\\"y","in":[{"z":["\\",-1.5e3,null,"\u0041"]}],"n":12})";
+    const std::string_view after =
+        R"({"a":["","],",":["],"type":"response.create","model":"gpt-5-pro",)"
+        R"("input":"hi","b":["\""]})";
+    for (std::size_t cut = 0; cut <= before.size(); cut++) {
+        TurnRequestReader reader;
+        reader.take(before.substr(0, cut));
+        reader.end_text();
+        reader.take(after);
+        auto request = reader.end_text();
+        EXPECT_EQ(request.naming, Naming::named) << cut;
+        EXPECT_EQ(request.model.view(), "gpt-5-pro") << cut;
+        EXPECT_TRUE(request.creates) << cut;
+    }
+}
+
 }  // namespace
 }  // namespace keystile
