@@ -8,30 +8,34 @@
 namespace keystile {
 
 struct UsageScan::Members {
-    // input_tokens_details, prompt_tokens_details
+    // input_tokens_details, prompt_tokens_details; of the Realtime interface,
+    // input_token_details
     static constexpr std::array<JsonMember, 2> kInputDetailMembers{{
         {"cached_tokens", kCached},
         {"cache_write_tokens", kCacheWritten},
     }};
     static constexpr JsonShape kInputDetails{kInputDetailMembers};
 
-    // output_tokens_details, completion_tokens_details
+    // output_tokens_details, completion_tokens_details, output_token_details
     static constexpr std::array<JsonMember, 1> kOutputDetailMembers{{
         {"reasoning_tokens", kReasoning},
     }};
     static constexpr JsonShape kOutputDetails{kOutputDetailMembers};
 
-    static constexpr std::array<JsonMember, 10> kUsageMembers{{
+    static constexpr std::array<JsonMember, 13> kUsageMembers{{
         {"input_tokens", kInput},
         {"output_tokens", kOutput},
         {"prompt_tokens", kPrompt},
         {"completion_tokens", kCompletion},
+        {"total_tokens", kTotal},
         {"cache_read_input_tokens", kCacheRead},
         {"cache_creation_input_tokens", kCacheCreated},
         {"input_tokens_details", kNone, &kInputDetails},
         {"prompt_tokens_details", kNone, &kInputDetails},
         {"output_tokens_details", kNone, &kOutputDetails},
         {"completion_tokens_details", kNone, &kOutputDetails},
+        {"input_token_details", kNone, &kInputDetails},
+        {"output_token_details", kNone, &kOutputDetails},
     }};
     static constexpr JsonShape kUsage{kUsageMembers};
 
@@ -45,7 +49,7 @@ struct UsageScan::Members {
     static constexpr JsonShape kGemini{kGeminiMembers};
 
     // What an event wraps: "response" of OpenAI's, and of Gemini's where it
-    // serves its own command line, "message" of Anthropic's.
+    // serves its own command line, "message" of Anthropic's, "x_groq".
     static constexpr std::array<JsonMember, 5> kWrappedMembers{{
         {"id", kId},
         {"model", kModel},
@@ -55,7 +59,7 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kWrapped{kWrappedMembers};
 
-    static constexpr std::array<JsonMember, 10> kTextMembers{{
+    static constexpr std::array<JsonMember, 13> kTextMembers{{
         {"type", kType},
         {"status", kStatus},
         {"status_code", kStatusCode},
@@ -66,6 +70,9 @@ struct UsageScan::Members {
         {"usageMetadata", kNone, &kGemini},
         {"response", kNone, &kWrapped},
         {"message", kNone, &kWrapped},
+        {"x_groq", kNone, &kWrapped},
+        {"input_tokens", kTokenCount},
+        {"totalTokens", kTokenCount},
     }};
     static constexpr JsonShape kText{kTextMembers};
 };
@@ -235,11 +242,13 @@ Usage UsageScan::usage() const noexcept {
         all.reasoning = count(kGeminiThoughts);
     } else {
         all.input = first(kInput, kPrompt);
-        if (all.input) {
+        all.output = first(kOutput, kCompletion);
+        if (has(kInput)) {
             all.input =
                 sum(all.input, sum(count(kCacheRead), count(kCacheCreated)));
+        } else if (all.output && count(kTotal) > sum(all.input, all.output)) {
+            all.output = *count(kTotal) - all.input.value_or(0);
         }
-        all.output = first(kOutput, kCompletion);
         all.cached = first(kCached, kCacheRead);
         all.cache_written = first(kCacheWritten, kCacheCreated);
         all.reasoning = count(kReasoning);
@@ -248,6 +257,7 @@ Usage UsageScan::usage() const noexcept {
     all.complete = is_complete_;
     all.error = is_error_;
     all.error_status = is_error_ ? status_ : std::uint16_t{0};
+    all.is_token_count = has(kTokenCount) && !all.input && !all.output;
     return all;
 }
 

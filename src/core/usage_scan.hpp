@@ -30,6 +30,7 @@ struct Usage {
                             // no usage
     std::uint16_t error_status = 0;  // that an error on a socket gives: as of
                                      // HTTP; 0: none
+    bool is_token_count = false;     // no model was asked, tokens were counted
     bool late = false;     // of an answer that had ended, without figures,
                            // by an error; only set by SocketUsage
     bool prewarm = false;  // asked for with "generate": false; never an HTTP
@@ -90,18 +91,20 @@ private:
         kCounters,
         kInput = kCounters,  // Responses and Messages
         kOutput,
-        kPrompt,  // Chat Completions
-        kCompletion,
+        kPrompt,      // Chat Completions
+        kCompletion,  // xAI: the reasoning is beside it, as the total shows
+        kTotal,
         kCached,        // OpenAI: part of the input
         kCacheWritten,  // the same
         kReasoning,     // OpenAI: part of the output
-        kCacheRead,     // Anthropic: beside the input
+        kCacheRead,     // Anthropic: beside the input, not the prompt
         kCacheCreated,  // the same
         kGeminiPrompt,
         kGeminiToolPrompt,  // beside the prompt
         kGeminiCached,      // part of the prompt
         kGeminiOutput,
         kGeminiThoughts,  // beside the output
+        kTokenCount,      // Messages' count_tokens, Gemini's countTokens
         kFields
     };
 

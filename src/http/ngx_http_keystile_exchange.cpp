@@ -230,10 +230,12 @@ Outcome Exchange::outcome_of_http() const noexcept {
     if (meter->reader != nullptr) {
         outcome.usage = meter->reader->usage();
     }
-    // What was seen to its end and speaks of no model is none's answer.
-    bool is_turn = !outcome.usage.complete ||
-                   !outcome.usage.model.view().empty() ||
-                   !meter->http_turn.model.view().empty();
+    // What was seen to its end and speaks of no model is none's answer, nor is
+    // a count of what a turn would take.
+    bool is_turn = !outcome.usage.is_token_count &&
+                   (!outcome.usage.complete ||
+                    !outcome.usage.model.view().empty() ||
+                    !meter->http_turn.model.view().empty());
     bool unknown =
         meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
     outcome.is_open = outcome.was_sent && unknown && is_turn && is_post_;

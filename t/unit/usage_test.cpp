@@ -197,7 +197,65 @@ TEST(Usage, OfOtherEndpoints) {
                             R"("embedding":[0.1,-2e-3]}],"usage":{)"
                             R"("prompt_tokens":8,"total_tokens":8}})"),
               "in 8 of e complete");
-    EXPECT_EQ(usage_of_body(R"({"input_tokens":14})"), "complete");
+    EXPECT_EQ(usage_of_body(R"({"model":"m","usage":{"input_tokens":9,)"
+                            R"("input_token_details":{"cached_tokens":4},)"
+                            R"("output_tokens":5,"output_token_details":{)"
+                            R"("reasoning_tokens":2}}})"),
+              "in 9 cached 4 out 5 reasoning 2 of m complete");
+}
+
+// Nothing was made of those, and nothing is charged.
+TEST(Usage, CountsOfTokens) {
+    for (auto body :
+         {R"({"input_tokens":14})",
+          R"({"object":"response.input_tokens","input_tokens":11})",
+          R"({"totalTokens":31,"totalBillableCharacters":96})"}) {
+        EXPECT_EQ(usage_of_body(body), "complete count") << body;
+    }
+    EXPECT_EQ(usage_of_body(R"({"input_tokens":1,"usage":{"input_tokens":2,)"
+                            R"("output_tokens":3}})"),
+              "in 2 out 3 complete");
+}
+
+// Of xAI, and of servers that translate: what the total has more is output.
+TEST(Usage, ReasoningBesideTheCompletion) {
+    EXPECT_EQ(
+        usage_of_body(R"({"model":"grok","usage":{"prompt_tokens":10120,)"
+                      R"("completion_tokens":1499,"total_tokens":14428,)"
+                      R"("completion_tokens_details":{)"
+                      R"("reasoning_tokens":2809}}})"),
+        "in 10120 out 4308 reasoning 2809 of grok complete");
+    EXPECT_EQ(usage_of_body(R"({"usage":{"prompt_tokens":21,)"
+                            R"("completion_tokens":0,"total_tokens":81}})"),
+              "in 21 out 60 complete");
+    for (auto total : {"30", "29", "0", "null", "\"40\""}) {
+        EXPECT_EQ(usage_of_body(R"({"usage":{"prompt_tokens":20,)"
+                                R"("completion_tokens":10,"total_tokens":)" +
+                                std::string{total} + "}}"),
+                  "in 20 out 10 complete")
+            << total;
+    }
+}
+
+// LiteLLM's chats tell what a cache held as Anthropic does, and as OpenAI:
+// its prompt has it already.
+TEST(Usage, ACacheInThePrompt) {
+    EXPECT_EQ(
+        usage_of_body(R"({"usage":{"prompt_tokens":2000,)"
+                      R"("completion_tokens":10,"total_tokens":2010,)"
+                      R"("prompt_tokens_details":{"cached_tokens":1900},)"
+                      R"("cache_creation_input_tokens":7,)"
+                      R"("cache_read_input_tokens":1900}})"),
+        "in 2000 cached 1900 written 7 out 10 complete");
+}
+
+// The last chunk of a Groq stream that was not asked for usage.
+TEST(Usage, OfGroq) {
+    EXPECT_EQ(usage_of_body("data: {\"model\":\"llama\",\"choices\":[{}],"
+                            "\"x_groq\":{\"id\":\"req_1\",\"usage\":{"
+                            "\"prompt_tokens\":23,\"completion_tokens\":19,"
+                            "\"total_tokens\":42}}}\n\ndata: [DONE]\n\n"),
+              "in 23 out 19 of llama complete");
 }
 
 }  // namespace
