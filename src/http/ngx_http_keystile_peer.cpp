@@ -17,6 +17,7 @@ ngx_int_t check_peer(ngx_http_request_t *r, ngx_connection_t *c) noexcept {
         ngx_log_error(NGX_LOG_INFO, c->log, 0,
                       "a kept-alive connection of another location cannot be "
                       "used here; opening a new one");
+        excuse_peer(r, *Exchange::find(r));
         return NGX_ERROR;
     }
     attempt.peer_checked = true;
@@ -27,8 +28,10 @@ ngx_int_t check_peer(ngx_http_request_t *r, ngx_connection_t *c) noexcept {
 // started: even a POST may then be tried elsewhere, and even one whose body is
 // still arriving, since nginx has put the parts of it that are there behind
 // the head. nginx only rewinds what it believes to be sent; this follows
-// ngx_http_upstream_reinit().
-void rewind_request(ngx_http_request_t *r) noexcept {
+// ngx_http_upstream_reinit(), and ngx_http_upstream_init() in that the body is
+// not read on before there is a connection that it can go to: nginx would send
+// it without the head, or in clear before the handshake.
+void rewind_request(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *u = r->upstream;
     off_t file_pos = 0;
     for (auto *cl = u->request_bufs; cl != nullptr; cl = cl->next) {
@@ -42,7 +45,15 @@ void rewind_request(ngx_http_request_t *r) noexcept {
     u->output.in = nullptr;
     u->output.busy = nullptr;
     u->request_sent = 0;
-    Exchange::find(r)->upload.restart();
+    exchange.upload.restart();
+    exchange.attempt.was_sent = false;
+    exchange.attempt.peer_checked = false;
+    if (r->request_body_no_buffering) {
+        r->read_event_handler = exchange.upload.waiting_reader;
+        if (r->connection->read->timer_set) {
+            ngx_del_timer(r->connection->read);
+        }
+    }
 }
 
 }  // namespace
@@ -70,8 +81,7 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
         }
     }
     if (rc == NGX_ERROR && c->sent == 0 && first) {
-        rewind_request(r);
-        exchange.attempt.was_sent = false;
+        rewind_request(r, exchange);
     }
     return rc;
 }

@@ -194,13 +194,15 @@ void free_peer(ngx_peer_connection_t *pc, void *data,
     const auto &conf = *loc_conf(r);
     auto &loan = exchange.loan;
 
-    bool failed = (state & NGX_PEER_FAILED) != 0 && is_reason(*u, conf);
+    bool excused = std::exchange(loan.excused, false);
+    bool failed =
+        (state & NGX_PEER_FAILED) != 0 && !excused && is_reason(*u, conf);
     if (failed && loan.next == nullptr) {
         loan.next = choose(conf, loan);
     }
     pc->free = std::exchange(loan.free_peer, nullptr);
-    pc->free(pc, data, state);
-    if (loan.next != nullptr) {
+    pc->free(pc, data, excused ? NGX_PEER_NEXT : state);
+    if (excused || loan.next != nullptr) {
         restart_balancer(r);
     }
 }
@@ -268,6 +270,11 @@ void expect_failure(ngx_http_request_t *r, Exchange &exchange) noexcept {
         (conf.next_credential->conditions & kFailures) != 0) {
         stand_before_free(*r->upstream, exchange.loan);
     }
+}
+
+void excuse_peer(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    exchange.loan.excused = true;
+    stand_before_free(*r->upstream, exchange.loan);
 }
 
 bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,

@@ -22,6 +22,7 @@ struct Loan {
     std::uint32_t tried = 0;  // a bit for each place in the location's list
     ngx_uint_t refused_status = 0;  // of the try before the one to come
     ngx_event_free_peer_pt free_peer = nullptr;  // what ours stands before
+    bool excused = false;                        // see excuse_peer()
 };
 
 // Whether Authorization carries a credential of the caller's own: neither a
@@ -37,6 +38,10 @@ void note_sent(const Exchange &exchange) noexcept;
 // Before the first byte of a try: prepares for keystile_next_credential's
 // "error" and "timeout".
 void expect_failure(ngx_http_request_t *r, Exchange &exchange) noexcept;
+
+// The connection is given up for no fault of its server, nor of a credential:
+// none is held against them, and all servers may be tried again.
+void excuse_peer(ngx_http_request_t *r, Exchange &exchange) noexcept;
 
 // For a reply, known by its head, that refuses the credential which was sent.
 // Notes it; true when the request is to be sent again with the next one: then

@@ -72,6 +72,7 @@ ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
     u->headers_in.content_length_n = end - start;
     u->headers_in.last_modified_time = -1;
     u->headers_in.connection_close = 1;
+    u->peer.tries = 1;  // keystile_next_upstream is not for a reply of ours
     exchange.attempt.has_request_id = false;
     if (ngx_list_init(&u->headers_in.headers, r->pool, 4,
                       sizeof(ngx_table_elt_t)) != NGX_OK ||

@@ -87,6 +87,7 @@ ngx_int_t create_request(ngx_http_request_t *r) noexcept {
     exchange.upload.chunked =
         r->request_body_no_buffering && r->headers_in.chunked;
     exchange.upload.head_end = empty_line;
+    exchange.upload.waiting_reader = r->read_event_handler;
 
     auto *u = r->upstream;
     auto *body = u->request_bufs;

@@ -26,10 +26,11 @@ void wipe_at_close(void *data) noexcept {
 // nginx's keepalive cache knows addresses only: a connection in it may have
 // been made by a location that trusts another CA, or for another name. A TLS
 // context is for one name and one set of settings (see same_settings() in
-// tls.cpp), and nginx has verified whatever was made in it by those.
+// tls.cpp), and nginx has verified whatever was made in it by those. Before the
+// end of its handshake, a connection looks verified, too.
 bool is_verified_here(ngx_http_request_t *r,
                       const ngx_connection_t *c) noexcept {
-    if (c->ssl == nullptr) {
+    if (c->ssl == nullptr || !c->ssl->handshaked) {
         return false;
     }
     auto *ssl = c->ssl->connection;

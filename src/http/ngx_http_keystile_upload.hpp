@@ -13,6 +13,8 @@ namespace keystile {
 struct Upload {
     bool chunked = false;                 // set by create_request()
     const ngx_buf_t *head_end = nullptr;  // the buffer before the body
+    ngx_http_event_handler_pt waiting_reader = nullptr;  // r's, until it is
+                                                         // begun to be sent
 
     // Of the present try.
     bool head_passed = false;
