@@ -80,7 +80,7 @@ my %FAILURES = (
     garbage => sub ($request) { $request->write("no HTTP\r\n\r\n") },
     map { my $status = $_; ($status => sub ($request) {
         $request->reply($status, ['X-First' => 1], 'of the first');
-    }) } 429, 500, 502, 503, 504, 404, 200,
+    }) } 401, 429, 500, 502, 503, 504, 404, 200,
 );
 
 # What has become of the request: the status, and how often each server got it.
@@ -119,6 +119,7 @@ my @LIVE = (
     ['replies', 'garbage', '200 1 1', '502 1 0'],
     (map { ['replies', $_, '200 1 1', "$_ 1 0"] } 429, 500, 502, 503, 504),
     ['replies', 404,       '404 1 0', '404 1 0'],
+    ['replies', 401,       '503 1 0', '503 1 0'],    # by ourselves
     ['replies', 200,       '200 1 0', '200 1 0'],
     ['once',    'close',   '502 1 0', '502 1 0'],
     ['brief',   'silence', '504 1 0', '504 1 0'],

@@ -3,21 +3,91 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "ascii.hpp"
 
 namespace keystile {
 namespace {
 
-constexpr std::array<std::string_view, 14> kBadCredential{
-    "authentication_error",    "invalid_api_key",
-    "invalid_authentication",  "invalid api key",
-    "incorrect api key",       "invalid x-api-key",
-    "api_key_invalid",         "api key not valid",
-    "unauthenticated",         "account_deactivated",
-    "api_key_service_blocked", "token_invalidated",
-    "invalid_token",           "invalid subscription key",
+// What an error is called, and in which members.
+constexpr std::array<std::string_view, 9> kCodes{
+    "authentication_error", "invalid_api_key",   "invalid_authentication",
+    "api_key_invalid",      "unauthenticated",   "account_deactivated",
+    "invalid_token",        "token_invalidated", "api_key_service_blocked",
 };
+constexpr std::array<std::string_view, 5> kCodeMembers{
+    "\"type\"", "\"code\"", "\"status\"", "\"reason\"", "\"error\"",
+};
+
+// How what it says begins.
+constexpr std::array<std::string_view, 6> kMessages{
+    "incorrect api key",
+    "invalid api key",
+    "invalid x-api-key",
+    "api key not valid",
+    "invalid subscription key",
+    "access denied due to invalid subscription key",
+};
+constexpr std::array<std::string_view, 4> kMessageMembers{
+    "\"message\"", "\"detail\"", "\"error\"", "\"title\""};
+
+void trim_end(std::string_view &text) noexcept {
+    auto last = text.find_last_not_of(" \t\r\n");
+    text = text.substr(0, last + 1);
+}
+
+bool ends_with_one_of(std::string_view text,
+                      std::span<const std::string_view> ends) noexcept {
+    return std::any_of(ends.begin(), ends.end(), [text](auto end) {
+        return text.size() >= end.size() &&
+               equals_ignoring_case(text.substr(text.size() - end.size()),
+                                    end);
+    });
+}
+
+// Whether the text that follows `before` is the value of one of those.
+bool begins_member(std::string_view before,
+                   std::span<const std::string_view> members) noexcept {
+    if (!before.ends_with('"')) {
+        return false;
+    }
+    before.remove_suffix(1);
+    trim_end(before);
+    if (!before.ends_with(':')) {
+        return false;
+    }
+    before.remove_suffix(1);
+    trim_end(before);
+    return ends_with_one_of(before, members);
+}
+
+// Each place where the phrase is.
+template <typename Is>
+bool any_place(std::string_view body, std::string_view phrase,
+               Is is) noexcept {
+    auto at = body.begin();
+    for (;; ++at) {
+        at = std::search(at, body.end(), phrase.begin(), phrase.end(),
+                         [](char a, char b) { return lower(a) == b; });
+        if (at == body.end()) {
+            return false;
+        }
+        auto before = static_cast<std::size_t>(at - body.begin());
+        if (is(body.substr(0, before), body.substr(before + phrase.size()))) {
+            return true;
+        }
+    }
+}
+
+bool is_code(std::string_view before, std::string_view after) noexcept {
+    return after.starts_with('"') && begins_member(before, kCodeMembers);
+}
+
+bool is_message(std::string_view before, std::string_view) noexcept {
+    return before.empty() || before.ends_with('>') ||
+           begins_member(before, kMessageMembers);
+}
 
 // The runs of a secret, a bit for each: what has no bit is none of them. A
 // token of a login has thousands, and what is searched may be long.
@@ -50,13 +120,12 @@ private:
 }  // namespace
 
 bool says_credential_is_bad(std::string_view body) noexcept {
-    return std::any_of(kBadCredential.begin(), kBadCredential.end(),
-                       [body](std::string_view phrase) {
-                           return std::search(body.begin(), body.end(),
-                                              phrase.begin(), phrase.end(),
-                                              [](char a, char b) {
-                                                  return lower(a) == b;
-                                              }) != body.end();
+    return std::any_of(
+               kCodes.begin(), kCodes.end(),
+               [body](auto code) { return any_place(body, code, is_code); }) ||
+           std::any_of(kMessages.begin(), kMessages.end(),
+                       [body](auto message) {
+                           return any_place(body, message, is_message);
                        });
 }
 

@@ -12,9 +12,10 @@ namespace keystile {
 
 // Whether the body of a 403, or its beginning, says that the credential is
 // not accepted. Compares the error types, codes and phrases that OpenAI,
-// Azure, Anthropic and Google use, ignoring case; it does not parse JSON,
-// since refusals also come as HTML and plain text from what stands in front
-// of a provider.
+// Azure, Anthropic and Google use, ignoring case, where such a thing is said:
+// anywhere else it may be what the caller wrote, a model's name say, that is
+// repeated. It does not parse JSON, since refusals also come as HTML and plain
+// text from what stands in front of a provider.
 bool says_credential_is_bad(std::string_view body) noexcept;
 
 // A run of a secret that is worth hiding, and too long to be there by chance

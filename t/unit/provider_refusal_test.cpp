@@ -8,23 +8,39 @@ namespace keystile {
 namespace {
 
 TEST(ProviderRefusal, OfTheCredential) {
-    for (auto body : {
-             R"({"error":{"message":"Incorrect API key provided: sk-te**",)"
-             R"("type":"invalid_request_error","code":"invalid_api_key"}})",
-             R"({"type":"error","error":{"type":"authentication_error",)"
-             R"("message":"invalid x-api-key"}})",
-             R"({"error":{"code":400,"message":"API key not valid."}})",
-             R"({"error":{"status":"UNAUTHENTICATED"}})",
-             "<html>Invalid Subscription Key</html>",
-         }) {
+    for (
+        auto body : {
+            R"({"error":{"message":"Incorrect API key provided: sk-te**",)"
+            R"("type":"invalid_request_error","code":"invalid_api_key"}})",
+            R"({"type":"error","error":{"type":"authentication_error",)"
+            R"("message":"invalid x-api-key"}})",
+            R"({"error":{"code":400,"message":"API key not valid."}})",
+            R"({"error":{"status":"UNAUTHENTICATED"}})",
+            R"({"statusCode":403,"message":"Access denied due to invalid )"
+            R"(subscription key or wrong API endpoint."})",
+            R"({"error": {"details": [{"reason" : "API_KEY_SERVICE_BLOCKED"})",
+            R"({"error":"invalid_token"})",
+            "Incorrect API key provided",
+            "<html>Invalid Subscription Key</html>",
+        }) {
         EXPECT_TRUE(says_credential_is_bad(body)) << body;
     }
-    for (auto body : {
-             "",
-             R"({"error":{"type":"permission_error","code":"forbidden"}})",
-             R"({"error":{"message":"Country not supported"}})",
-             "invalid_api",
-         }) {
+    for (
+        auto body : {
+            "",
+            R"({"error":{"type":"permission_error","code":"forbidden"}})",
+            R"({"error":{"message":"Country not supported"}})",
+            "invalid_api",
+            // What callers write, as providers repeat it.
+            R"({"error":{"message":"You have no access to model )"
+            R"(`authentication_error`","code":"model_not_found"}})",
+            R"({"error":{"message":"No model \"code\":\"invalid_token\""}})",
+            R"({"error":{"message":"No model \"message\":\"invalid api key"}})",
+            R"({"model":"invalid_token","id":"Incorrect API key provided"})",
+            R"({"type":"invalid_tokens"})",
+            R"({"error":{"message":"authentication_error is no model"}})",
+            R"(authentication_error)",
+        }) {
         EXPECT_FALSE(says_credential_is_bad(body)) << body;
     }
 }
