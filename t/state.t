@@ -11,6 +11,7 @@ use Golden;
 use Kept;
 use Metered;
 use Mojo::File qw(path);
+use Mojo::JSON qw(encode_json);
 use Provider;
 
 my $provider = Provider->new;
@@ -90,17 +91,30 @@ subtest 'quit with a stream open' => sub {
     $nginx->stop;
 };
 
-subtest 'stop with a stream open' => sub {
+# A fast stop leaves nobody the time to see what they cost.
+subtest 'stop with a stream and a socket open' => sub {
     my $nginx = with_state()->serve;
-    $provider->forget->hold;
+    $provider->forget->answer(sub ($request) {
+        $request->accept_websocket if $request->header('upgrade');
+    });
     my $wire = $nginx->start_turn('capped');
     $provider->next_request;
+    my $socket = $nginx->open_socket('capped');
+    my $far    = $provider->next_request->connection;
+    $socket->send_frame(encode_json(
+        {type => 'response.create', model => 'gpt-5.1', input => []}));
+    $far->next_frame;
     kill TERM => $nginx->master;
     $nginx->_await_exit;
     $nginx->again;
     my $client = $nginx->client_of($nginx->idle, 'capped');
-    is_deeply [map { $_->{reserved_value} } @{$client->{limits}}],
-        [(0) x @{$client->{limits}}], 'nothing stays reserved';
+    my @limits = @{$client->{limits}};
+    is_deeply [map { $_->{reserved_value} } @limits], [(0) x @limits],
+        'nothing stays reserved';
+    is $client->{totals}{$_}, 2, "both are counted: $_"
+        for qw(requests usage_missing);
+    is $limits[0]{current_value}, 2, 'by the limits too';
+    cmp_ok $limits[1]{current_value}, '>', 2 * 2048, 'as what was set aside';
     $nginx->tolerate(qr/open socket/)->stop;
 };
 

@@ -48,12 +48,18 @@ std::optional<Address> peer_address(const sockaddr *sa) noexcept {
 
 }  // namespace
 
+constinit Exchange *Exchange::newest_ = nullptr;
+
 Exchange::Exchange(ngx_http_request_t *r) noexcept
     : r_{r},
       is_post_{r->method == NGX_HTTP_POST},
       pool_{r->pool},
       head_end_{r->header_in == nullptr ? nullptr : r->header_in->pos},
       headers_{kDefaultKeyHeaders} {
+    if (older_ != nullptr) {
+        older_->newer_ = this;
+    }
+    newest_ = this;
     const auto *route = loc_conf(r)->route;
     if (route != nullptr) {
         read_headers(route->policy.key_headers, route->head.special);
@@ -63,6 +69,7 @@ Exchange::Exchange(ngx_http_request_t *r) noexcept
 }
 
 Exchange::~Exchange() {
+    leave_list();
     settle();
     auto names = ngx::elements<std::string_view>(&main_conf(r_)->key_headers);
     auto special = decided_for_ != nullptr ? decided_for_->head.special
@@ -201,6 +208,24 @@ void Exchange::settle() noexcept {
     }
 }
 
+void Exchange::leave_list() noexcept {
+    (newer_ == nullptr ? newest_ : newer_->older_) = older_;
+    if (older_ != nullptr) {
+        older_->newer_ = newer_;
+    }
+}
+
+void Exchange::settle_all() noexcept {
+    for (auto *exchange = newest_; exchange != nullptr;
+         exchange = exchange->older_) {
+        const auto *u = exchange->r_->upstream;
+        exchange->may_be_charged =
+            exchange->may_be_charged ||
+            (u != nullptr && u->peer.connection != nullptr);
+        exchange->settle();
+    }
+}
+
 void Exchange::settle_meter() noexcept {
     if (meter == nullptr) {
         return;
@@ -232,10 +257,10 @@ Outcome Exchange::outcome_of_http() const noexcept {
     }
     // What was seen to its end and speaks of no model is none's answer, nor is
     // a count of what a turn would take.
-    bool is_turn = !outcome.usage.is_token_count &&
-                   (!outcome.usage.complete ||
-                    !outcome.usage.model.view().empty() ||
-                    !meter->http_turn.model.view().empty());
+    bool is_turn =
+        !outcome.usage.is_token_count &&
+        (!outcome.usage.complete || !outcome.usage.model.view().empty() ||
+         !meter->http_turn.model.view().empty());
     bool unknown =
         meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
     outcome.is_open = outcome.was_sent && unknown && is_turn && is_post_;

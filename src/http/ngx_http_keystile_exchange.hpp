@@ -56,7 +56,11 @@ public:
     // after that. The destructor does, for all other paths.
     void settle() noexcept;
 
-    // The same, before another meter takes over.
+    // Does so for all that this process has. To be called when it exits: a
+    // fast stop leaves their pools as they are.
+    static void settle_all() noexcept;
+
+    // The same for this one, before another meter takes over.
     void settle_meter() noexcept;
 
     // Before another try, of this location or the next.
@@ -132,8 +136,13 @@ private:
     Decision make_decision(const Route &route) noexcept;
     Outcome outcome_of_http() const noexcept;
     Refusal *take_back(Denial denial) noexcept;
+    void leave_list() noexcept;
+
+    static constinit Exchange *newest_;
     void log_refusal(const Refusal &refusal) const noexcept;
 
+    Exchange *older_ = newest_;  // all of this process are a list
+    Exchange *newer_ = nullptr;
     ngx_http_request_t *r_;
     bool is_post_;
     ngx_pool_t *pool_;  // which r_ has no more when this is destroyed

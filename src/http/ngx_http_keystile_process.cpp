@@ -7,6 +7,7 @@
 
 #include "core/process_hardening.hpp"
 #include "ngx_http_keystile_conf.hpp"
+#include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_expiry.hpp"
 #include "ngx_http_keystile_record_writer.hpp"
 #include "ngx_http_keystile_state.hpp"
@@ -207,6 +208,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
 }
 
 void exit_process(ngx_cycle_t *cycle) noexcept {
+    Exchange::settle_all();
     stop_record_writer(cycle);
     if (auto *conf = conf_of(cycle)) {
         leave_zones(*conf);

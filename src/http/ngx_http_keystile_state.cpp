@@ -76,7 +76,8 @@ ngx_int_t open_file(ngx_conf_t *cf, const ngx_str_t &name,
     return NGX_OK;
 }
 
-// The whole of a file; data is null when that failed, which is logged.
+// The whole of a file; data is null when that failed, which is logged. One
+// that becomes shorter meanwhile, as a worker may write it, ends there.
 ngx_str_t read_file(ngx_fd_t fd, ngx_str_t name, ngx_log_t *log) noexcept {
     ngx_file_info_t info;
     if (ngx_fd_info(fd, &info) == NGX_FILE_ERROR ||
@@ -90,7 +91,10 @@ ngx_str_t read_file(ngx_fd_t fd, ngx_str_t name, ngx_log_t *log) noexcept {
     std::size_t done = 0;
     while (data != nullptr && done < size) {
         auto n = pread(fd, data + done, size - done, static_cast<off_t>(done));
-        if (n <= 0) {
+        if (n == 0) {
+            break;
+        }
+        if (n < 0) {
             ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
                           "cannot read state file \"%V\"", &name);
             ngx_free(data);
@@ -98,7 +102,7 @@ ngx_str_t read_file(ngx_fd_t fd, ngx_str_t name, ngx_log_t *log) noexcept {
         }
         done += static_cast<std::size_t>(n);
     }
-    return {size, data};
+    return {done, data};
 }
 
 bool is_ours(const ngx_str_t &text) noexcept {

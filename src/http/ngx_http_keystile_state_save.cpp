@@ -157,11 +157,13 @@ void save_state(Zone &zone) noexcept {
     if (save == nullptr || zone.meter->retired || !has_newest_files(zone)) {
         return;
     }
-    while (save->active || zone.meter->changed) {
+    // What others change meanwhile is theirs to save.
+    for (bool again = true; save->active || (again && zone.meter->changed);) {
         if (!save->active) {
             if (!become_saver(*zone.meter) || !start(*save)) {
                 return;
             }
+            again = zone.meter->processes() == 0;
         }
         while (write_some(*save)) {
         }
