@@ -23,6 +23,11 @@ my $nginx  = Metered->new(
         {model => '*', input => 0.000001, output => 0.000001}],
     clients => {
         error    => $TOKENS,
+        cut      => $TOKENS,
+        whole    => $TOKENS,
+        refused  => $TOKENS,
+        begun    => $TOKENS,
+        early    => $TOKENS,
         unasked  => $TOKENS,
         prewarm  => $TOKENS,
         empty    => $TOKENS,
@@ -88,6 +93,34 @@ subtest 'an error amid an answer' => sub {
     is $client->{limits}[0]{reserved_value}, 0, 'with nothing left set aside';
 };
 
+# Nobody sees what such an answer costs, if the client then leaves. One that
+# ended by its error, as what comes next shows, costs nothing.
+subtest 'a client that leaves after an error' => sub {
+    my ($first, @rest) = response_messages(%TURN, id => 'resp_c');
+    my ($next, @end) = response_messages(%TURN, id => 'resp_d');
+    my $error = encode_json({type => 'error', status => 400,
+        error => {type => 'invalid_request_error', message => 'no'}});
+    my $failed = encode_json({type => 'response.failed', response => {
+        id => 'resp_c', status => 'failed', error => {code => 'server_error'}}});
+    my %cases = (
+        cut     => [1, $first, $error, $rest[0]],
+        whole   => [0, $first, $error, $failed],
+        refused => [0, $error],
+    );
+    for my $id (sort keys %cases) {
+        my ($missing, @messages) = @{$cases{$id}};
+        my ($wire, $far) = pair($id);
+        relay($wire, $far, $CREATE);
+        relay($far, $wire, @messages);
+        my $client = counted($id, $wire);
+        is $client->{totals}{requests}, 1, "$id: one request";
+        is $client->{totals}{usage_missing}, $missing, "$missing is missing";
+        my $charged = $client->{limits}[0]{current_value};
+        ok $missing ? $charged > 2048 : $charged == 0,
+            "$charged tokens are charged";
+    }
+};
+
 # A provider that answers by itself, when it hears someone speak: what nobody
 # had asked for was counted as no turn.
 subtest 'an answer that was not asked for' => sub {
@@ -112,6 +145,18 @@ subtest 'a prewarm that generated' => sub {
         is $client->{limits}[0]{current_value}, $charged,
             "$output tokens: $charged are charged";
         is $client->{limits}[0]{reserved_value}, 0, 'nothing is set aside';
+    }
+    for my $case ([begun => 1], [early => 0]) {
+        my ($id, $is_charged) = @$case;
+        my ($wire, $far) = pair($id);
+        relay($wire, $far, $prewarm);
+        relay($far, $wire, (response_messages(%TURN, id => "resp_$id"))[0])
+            if $is_charged;
+        my $client = counted($id, $wire);
+        is $client->{totals}{usage_missing}, $is_charged,
+            "cut off when $id: $is_charged is missing";
+        is $client->{limits}[0]{current_value} > 2048 || 0, $is_charged,
+            'and charged';
     }
 };
 

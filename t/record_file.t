@@ -111,7 +111,19 @@ subtest 'a turn that ends with its worker' => sub {
     is $lines[-1]{model}, 'late', 'is recorded';
 };
 
-$nginx->stop;
+subtest 'a turn that a fast stop cuts off' => sub {
+    my @before = $nginx->lines;
+    $provider->forget->hold;
+    my $wire = $nginx->start_turn('ci', json => {model => 'cut off'});
+    $provider->next_request;
+    kill TERM => $nginx->master;
+    $nginx->_await_exit;
+    my @lines = $nginx->lines(@before + 1);
+    is $lines[-1]{model}, 'cut off', 'is recorded';
+    is $lines[-1]{dropped}, 'upstream_no_response', 'without an answer';
+};
+
+$nginx->tolerate(qr/open socket/)->stop;
 
 my $KEY  = 'sk-test-provider-93bd11';
 my $conf = Nginx->new;

@@ -107,6 +107,11 @@ void SocketUsage::ask(const TurnRequest &request) noexcept {
     waiting_++;
 }
 
+bool SocketUsage::in_doubt() const noexcept {
+    auto next = scan_.answer_id();
+    return in_doubt_ && (next == 0 || next == answered_);
+}
+
 // None if it had ended before.
 std::optional<Usage> SocketUsage::answer() noexcept {
     auto usage = unfinished();
@@ -116,6 +121,7 @@ std::optional<Usage> SocketUsage::answer() noexcept {
     if (id != 0 && id == answered_) {
         // The error was an answer to something else: what it cost is yet to
         // be counted.
+        in_doubt_ = false;
         if (had_figures_ || !has_figures) {
             return std::nullopt;
         }
@@ -125,6 +131,7 @@ std::optional<Usage> SocketUsage::answer() noexcept {
     }
     answered_ = id;
     had_figures_ = has_figures;
+    in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
     prewarms_ >>= 1;
     waiting_ -= waiting_ > 0 ? 1 : 0;
     return usage;

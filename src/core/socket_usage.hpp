@@ -3,7 +3,9 @@
 //
 // A provider answers one response.create after another, in their order: the
 // oldest that is not answered is the one that the next answer is for. An
-// answer that ends twice, by an error and then as failed, is one.
+// answer that ends twice, by an error and then as failed, is one. An error in
+// the midst of an answer may also be for another message, and the answer go
+// on: what it cost is then told late, or is in doubt.
 
 #pragma once
 
@@ -65,6 +67,9 @@ public:
     // closes.
     Usage unfinished() const noexcept;
 
+    // Whether the last turn that has ended may go on, and tell what it cost.
+    bool in_doubt() const noexcept;
+
     // The frames of each direction: whether they are broken, and where a
     // frame may be put in.
     const WebSocketFrames &client() const noexcept { return client_; }
@@ -86,6 +91,7 @@ private:
     UsageScan scan_;
     std::uint64_t answered_ = 0;  // UsageScan::answer_id() of the last answer
     bool had_figures_ = false;    // of that answer
+    bool in_doubt_ = false;       // that answer, until another begins
     std::size_t waiting_ = 0;
     std::uint64_t prewarms_ = 0;  // a bit for each that waits, the oldest
                                   // lowest; after 64, all count as turns

@@ -35,6 +35,15 @@ void add_usage(Totals &totals, const Usage &usage) noexcept {
     totals[Figure::reasoning] = usage.reasoning.value_or(0);
 }
 
+// A prewarm costs nothing, but not every server knows what "generate": false
+// means: one may have been at it when it was cut off.
+bool is_free(const Turn &turn, const Outcome &ended) noexcept {
+    const auto &usage = ended.usage;
+    bool had_begun =
+        ended.is_open && !usage.complete && !usage.model.view().empty();
+    return turn.prewarm && usage.output.value_or(0) == 0 && !had_begun;
+}
+
 // A line that all processes read is written only where that changes it.
 void note_change(MeterZone &zone) noexcept {
     if (!zone.changed.load(std::memory_order_relaxed)) {
@@ -109,9 +118,7 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
     if (zone_.place == 0) {
         return;  // this process has given everything back
     }
-    // Not every server knows what "generate": false means.
-    bool generated = ended.usage.output.value_or(0) != 0;
-    auto outcome = turn.prewarm && !generated ? Outcome{} : ended;
+    auto outcome = is_free(turn, ended) ? Outcome{} : ended;
     const auto &usage = outcome.usage;
     Spending spent{.tokens = tokens_of(usage), .cost = cost(usage, turn)};
 
@@ -123,25 +130,26 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
     totals[Figure::usage_missing] = missing;
     sum_.has_usage = sum_.has_usage || has_figures(usage);
 
-    if (!turn.held.empty()) {
+    if (missing) {
         // What cannot be seen is taken for what was set aside, at the price
         // of a model that may not have been known then.
         auto likely = likely_usage(turn);
         likely.model = usage.model;
-        if (missing) {
-            spent.tokens = ngx_max(spent.tokens, tokens_of(likely));
-            spent.cost = ngx_max(spent.cost, cost(likely, turn));
-        }
+        spent.tokens = ngx_max(spent.tokens, tokens_of(likely));
+        spent.cost = ngx_max(spent.cost, cost(likely, turn));
+    }
+    const auto &model = usage.model.view().empty() ? turn.model : usage.model;
+    if (!turn.held.empty()) {
         ZoneLock lock{zone_};
         zone_.meter->settle(turn.held, outcome.was_sent, spent, ngx_time());
     }
     if (turn.unasked && !ledger_.limits.empty()) {
         ZoneLock lock{zone_};
-        MeterZone::charge(ledger_.limits, ledger_.states, usage.model.view(),
+        MeterZone::charge(ledger_.limits, ledger_.states, model.view(),
                           outcome.was_sent, spent, ngx_time());
     }
     count_times(turn, totals);
-    sum_.model = usage.model.view().empty() ? turn.model : usage.model;
+    sum_.model = model;
     count(usage.model.view().empty() ? known(turn.model.view())
                                      : usage.model.view(),
           totals);

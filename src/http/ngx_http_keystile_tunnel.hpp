@@ -72,6 +72,7 @@ private:
     void settle_turn(const Usage &usage) noexcept;
     Picodollars cost() const noexcept;
     void charge_unasked(const Usage &usage) noexcept;
+    void charge_doubted() noexcept;
     Waiting *make_waiting() noexcept;
 
     bool refuse(Denial denial) noexcept;
@@ -112,6 +113,7 @@ private:
     Waiting *last_ = nullptr;
     Waiting *spare_ = nullptr;
     std::size_t waiting_ = 0;
+    ModelName doubted_;  // that the last turn which has ended was to ask
     Waiting *pending_ = nullptr;  // whose message is not at its end
 };
 

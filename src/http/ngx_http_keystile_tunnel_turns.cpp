@@ -107,6 +107,7 @@ void Tunnel::settle_turn(const Usage &usage) noexcept {
     }
     first_ = waiting->next;
     waiting_--;
+    doubted_ = waiting->turn.model;
     meter_->settle(
         waiting->turn,
         Outcome{.was_sent = true, .is_open = !usage.error, .usage = usage});
@@ -124,6 +125,17 @@ void Tunnel::charge_unasked(const Usage &usage) noexcept {
     meter_->settle(
         turn,
         Outcome{.was_sent = !usage.late, .is_open = false, .usage = usage});
+}
+
+// An answer that nobody has seen the end of, after an error in its midst.
+void Tunnel::charge_doubted() noexcept {
+    Turn turn{};
+    turn.began = ngx_current_msec;
+    turn.likely_input = Meter::kUnknownInput;
+    turn.model = doubted_;
+    turn.unasked = true;
+    meter_->settle(turn,
+                   Outcome{.was_sent = false, .is_open = true, .usage = {}});
 }
 
 bool Tunnel::refuse(Denial denial) noexcept {

@@ -126,6 +126,39 @@ TEST(SocketUsage, AnAnswerThatEndsTwiceIsOne) {
         "in 10 out 0 of gpt-5 complete prewarm|");
 }
 
+// An error for something that was no turn, which a client may send for that.
+TEST(SocketUsage, AnAnswerMayGoOnAfterAnError) {
+    const auto begun = text(created("r1")) + text(kError);
+    const auto failed =
+        text(R"({"type":"response.failed","response":{"id":"r1"}})");
+    struct {
+        std::string then;
+        bool in_doubt;
+    } cases[] = {
+        {"", true},
+        {text(R"({"type":"response.output_text.delta","delta":"x"})"), true},
+        {text(created("r1")), true},
+        {text(created("r2")), false},
+        {text(completed("r1", "5")), false},
+        {failed, false},
+    };
+    for (const auto &c : cases) {
+        SocketUsage socket;
+        asked(socket, kTurn);
+        asked(socket, kTurn);
+        EXPECT_FALSE(socket.in_doubt());
+        answered(socket, begun);
+        answered(socket, c.then);
+        EXPECT_EQ(socket.in_doubt(), c.in_doubt) << c.then;
+        answered(socket, text(created("r3")) + text(completed("r3", "1")));
+        EXPECT_FALSE(socket.in_doubt()) << c.then;
+    }
+    SocketUsage refused;
+    asked(refused, kTurn);
+    answered(refused, text(kError));
+    EXPECT_FALSE(refused.in_doubt());
+}
+
 TEST(SocketUsage, WhatHasNotEnded) {
     SocketUsage socket;
     asked(socket, kPrewarm);
