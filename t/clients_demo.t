@@ -6,6 +6,7 @@ use Await;
 use Child;
 use Codex;
 use IO::Socket::IP;
+use Mojo::File qw(path);
 use Test::More;
 
 # It may have to compile first.
@@ -14,6 +15,13 @@ use constant SECONDS => 300;
 my $probe = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1);
 my $port  = $probe->sockport;
 close $probe;
+
+# Where Debian's nginx has never been started, the directories of its own are
+# not there, and only root can make them.
+my $conf  = path('demo/nginx.conf')->slurp;
+my @temps = map {tr/-/_/r} qx(/usr/sbin/nginx -V 2>&1) =~ /--http-(\S+)-path=/g;
+like $conf, qr/^ +$_path +\@TEMP@/m, "$_path is where it may be"
+    for grep {/_temp\z/} @temps;
 
 my $demo = Child->start(command => ['./dev', 'run', '--port', $port]);
 

@@ -390,8 +390,9 @@ END
     return;
 }
 
-# Those of composition/ are composition.t's; several-keys, pool_example.t's.
-my @examples = grep { !m{\A(?:composition/|several-keys)} }
+# Those of composition/ are composition.t's; several-keys, pool_example.t's;
+# compose, containers.t's.
+my @examples = grep { !m{\A(?:composition/|several-keys|compose\.conf)} }
     map  { $_->to_rel($DIRECTORY)->to_string }
     grep {/\.conf\z/} @{$DIRECTORY->list_tree};
 is_deeply [sort @examples], [sort keys %EXAMPLES], 'every example is run';

@@ -77,14 +77,15 @@ char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
             return refuse(cf, words[1], "there is a zone of this name");
         }
     }
+    // nginx's slab allocator needs pages of its own.
+    auto least = ngx_max(std::size_t{128} * 1024,
+                         MeterZone::kLeastSize + 8 * ngx_pagesize);
     auto size = ngx_parse_size(&words[2]);
-    if (size == NGX_ERROR ||
-        size <
-            static_cast<ssize_t>(MeterZone::kLeastSize + 8 * ngx_pagesize)) {
+    if (size == NGX_ERROR || static_cast<std::size_t>(size) < least) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"keystile_zone\": invalid size \"%V\": expected "
-                           "128k or more",
-                           &words[2]);
+                           "%uzk or more",
+                           &words[2], least / 1024);
         return ngx::conf_error();
     }
 

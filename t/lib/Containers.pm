@@ -33,6 +33,9 @@ sub _compose () {
     is_deeply $service->{cap_drop}, ['ALL'], 'without capabilities';
     is_deeply $service->{security_opt}, ['no-new-privileges:true'],
         'nor new ones';
+    # Compose can only mount a file into what is read-only.
+    is_deeply [map { keys %$_ } values %{$yaml->{configs}},
+        values %{$yaml->{secrets}}], [('file') x 3], 'from files';
     is_deeply [sort @{$service->{secrets}}], [sort keys %{$yaml->{secrets}}],
         'the secrets are there';
     return {
@@ -42,7 +45,8 @@ sub _compose () {
         mode         => '1777',
         secrets => {map { $_ => "/run/secrets/$_" } @{$service->{secrets}}},
         port    => $service->{ports}[0] =~ s/.*://r,
-        site    => $yaml->{configs}{$site->{source}}{content} =~ s/\$\$/\$/gr,
+        site    =>
+            $EXAMPLES->child($yaml->{configs}{$site->{source}}{file})->slurp,
         target  => $site->{target},
     };
 }

@@ -160,6 +160,10 @@ TEST(Usage, SumsDoNotOverflow) {
 TEST(Usage, ModelsThatAreNoNames) {
     EXPECT_EQ(usage_of_body(R"({"model":""})"), "complete");
     EXPECT_EQ(usage_of_body(R"({"model":"a\nb"})"), "complete");
+    EXPECT_EQ(usage_of_body("{\"model\":\"a\xFE\"}"), "complete");
+    EXPECT_EQ(usage_of_body("{\"model\":\"a\xC3\"}"), "complete");
+    EXPECT_EQ(usage_of_body("{\"model\":\"\xC3\xA9\"}"),
+              "of \xC3\xA9 complete");
     EXPECT_EQ(usage_of_body(R"({"model":5})"), "complete");
     EXPECT_EQ(usage_of_body(R"({"model":")" + std::string(65, 'a') + R"("})"),
               "complete");
