@@ -20,7 +20,7 @@ close $probe;
 # not there, and only root can make them.
 my $conf  = path('demo/nginx.conf')->slurp;
 my @temps = map {tr/-/_/r} qx(/usr/sbin/nginx -V 2>&1) =~ /--http-(\S+)-path=/g;
-like $conf, qr/^ +$_path +\@TEMP@/m, "$_path is where it may be"
+like $conf, qr/^ +${_}_path +\@TEMP@/m, "${_}_path is where it may be"
     for grep {/_temp\z/} @temps;
 
 my $demo = Child->start(command => ['./dev', 'run', '--port', $port]);
