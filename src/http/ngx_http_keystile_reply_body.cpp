@@ -2,8 +2,8 @@
 
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_meter.hpp"
+#include "ngx_http_keystile_provider_refusal.hpp"
 #include "ngx_http_keystile_record.hpp"
-#include "ngx_http_keystile_refusal.hpp"
 #include "ngx_http_keystile_traces.hpp"
 
 namespace keystile {

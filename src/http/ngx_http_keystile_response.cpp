@@ -4,8 +4,8 @@
 #include "core/request_head.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_meter.hpp"
+#include "ngx_http_keystile_provider_refusal.hpp"
 #include "ngx_http_keystile_record.hpp"
-#include "ngx_http_keystile_refusal.hpp"
 #include "ngx_http_keystile_reply_body.hpp"
 #include "ngx_http_keystile_tunnel.hpp"
 

@@ -1,4 +1,4 @@
-#include "ngx_http_keystile_refusal.hpp"
+#include "ngx_http_keystile_provider_refusal.hpp"
 
 #include <openssl/crypto.h>
 
