@@ -1,5 +1,6 @@
 #include "process_hardening.hpp"
 
+#include <link.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -11,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 
 namespace keystile {
 namespace {
@@ -94,5 +96,47 @@ int pin_not_dumpable() noexcept {
         static_cast<int>(syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER,
                                  SECCOMP_FILTER_FLAG_SPEC_ALLOW, &filter)));
 }
+
+#if defined(__GLIBC__)
+
+namespace {
+
+// Of the program, which is the first that is told of.
+int look_at_program(dl_phdr_info *info, std::size_t, void *result) noexcept {
+    auto &lazy = *static_cast<bool *>(result);
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const auto &header = info->dlpi_phdr[i];
+        if (header.p_type != PT_DYNAMIC) {
+            continue;
+        }
+        const auto *entry = reinterpret_cast<const ElfW(Dyn) *>(
+            info->dlpi_addr + header.p_vaddr);
+        bool now = false;
+        for (; entry->d_tag != DT_NULL; entry++) {
+            auto flags = entry->d_un.d_val;
+            lazy = lazy || entry->d_tag == DT_JMPREL;
+            now = now || entry->d_tag == DT_BIND_NOW ||
+                  (entry->d_tag == DT_FLAGS && (flags & DF_BIND_NOW) != 0) ||
+                  (entry->d_tag == DT_FLAGS_1 && (flags & DF_1_NOW) != 0);
+        }
+        lazy = lazy && !now;
+    }
+    return 1;
+}
+
+}  // namespace
+
+bool binds_lazily() noexcept {
+    const char *bind_now = std::getenv("LD_BIND_NOW");
+    bool lazy = false;
+    dl_iterate_phdr(look_at_program, &lazy);
+    return lazy && (bind_now == nullptr || *bind_now == '\0');
+}
+
+#else
+
+bool binds_lazily() noexcept { return false; }
+
+#endif
 
 }  // namespace keystile

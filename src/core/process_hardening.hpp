@@ -31,4 +31,9 @@ int forbid_new_privileges() noexcept;
 // none that we know.
 int pin_not_dumpable() noexcept;
 
+// Whether the program binds functions at their first call: not linked with
+// -z now, and no LD_BIND_NOW. glibc then writes all vector registers to the
+// stack, and what was last copied in them may be a part of a key.
+bool binds_lazily() noexcept;
+
 }  // namespace keystile

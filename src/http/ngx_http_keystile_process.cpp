@@ -75,6 +75,13 @@ void name_memory(ngx_cycle_t *cycle) noexcept {
     auto backing = ngx::str(credentials[0]->secret->backing());
     ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
                   "keystile keeps credentials in %V", &backing);
+    if (binds_lazily()) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "nginx binds functions at their first call, which can "
+                      "leave parts of a credential on the stack of its "
+                      "processes: link it with -Wl,-z,now, or start it with "
+                      "LD_BIND_NOW=1 in the environment");
+    }
     memory_named = true;
 }
 

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 namespace keystile {
 namespace {
 
@@ -32,6 +34,14 @@ TEST(ProcessHardening, Dumping) {
         return set_dumpable(1) && forbid_dumping() == 0 && dumpable() == 0 &&
                allow_dumping() == 0 && dumpable() == 1;
     }));
+}
+
+// As the Makefile links it.
+TEST(ProcessHardening, ThisProgramBindsLazily) {
+    ASSERT_EQ(unsetenv("LD_BIND_NOW"), 0);
+    EXPECT_TRUE(binds_lazily());
+    ASSERT_EQ(setenv("LD_BIND_NOW", "1", 1), 0);
+    EXPECT_FALSE(binds_lazily());
 }
 
 TEST(ProcessHardening, CoreFiles) {

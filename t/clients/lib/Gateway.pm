@@ -68,7 +68,7 @@ use constant CONFIGURATION => <<'CONF';
 
     server {
         listen 127.0.0.1:%%PORT_MAIN%%;
-        listen 127.0.0.1:%%PORT_TLS%% ssl http2;
+        listen 127.0.0.1:%%PORT_TLS%% ssl %%HTTP2%%;
 
         ssl_certificate     %%CERTIFICATE%%;
         ssl_certificate_key %%CERTIFICATE_KEY%%;
@@ -164,6 +164,7 @@ sub start ($class) {
         {model => '*', input => 1000, output => 1000}]}));
     my $certificate = $self->authority->issue('127.0.0.1');
     $nginx->start(CONFIGURATION,
+        HTTP2 => $nginx->is_built_with('http_v2_module') ? 'http2' : '',
         CERTIFICATE     => $certificate->{cert},
         CERTIFICATE_KEY => $certificate->{key},
         PROVIDER        => $self->mock->address,
