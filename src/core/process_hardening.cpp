@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
@@ -109,8 +110,8 @@ int look_at_program(dl_phdr_info *info, std::size_t, void *result) noexcept {
         if (header.p_type != PT_DYNAMIC) {
             continue;
         }
-        const auto *entry = reinterpret_cast<const ElfW(Dyn) *>(
-            info->dlpi_addr + header.p_vaddr);
+        const auto *entry =
+            std::bit_cast<const ElfW(Dyn) *>(info->dlpi_addr + header.p_vaddr);
         bool now = false;
         for (; entry->d_tag != DT_NULL; entry++) {
             auto flags = entry->d_un.d_val;
