@@ -54,7 +54,7 @@ void count_some(MeterZone &zone) {
         zone.series(client, "gpt-5", other)->figures[i].add(100);
     }
     zone.series(client, "", place)->figures[0].add(~std::uint64_t{0});
-    zone.series(client, "\xE4 \"%", place)->figures[0].add(1);
+    zone.series(client, "\xC3\xA4 \"%", place)->figures[0].add(1);
     zone.series(client, "unused", place);
     zone.presence(client, place)->refusals[0].add(1);
     zone.presence(client, other)->refusals[0].add(1);
@@ -84,7 +84,7 @@ const std::string kLines =
     "client a%20b%25%C3%A9 ci-runner@x.org\n"
     "series gpt-5 101 102 103 104 105 106 107 108 109 110 111 112 113\n"
     "series % 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0\n"
-    "series %E4%20\"%25 1 0 0 0 0 0 0 0 0 0 0 0 0\n"
+    "series %C3%A4%20\"%25 1 0 0 0 0 0 0 0 0 0 0 0 0\n"
     "limit usd month gpt-5* 1798761600 66\n"
     "limit tokens day % 1799971200 55\n"
     "refusals bad_request_target 2 body_too_large 5\n";
