@@ -263,10 +263,13 @@ subtest 'a refused message without an end' => sub {
 subtest 'the time to shut down is over' => sub {
     my ($wire, $far) = pair('shutdown');
     relay($wire, $far, $CREATE);
+    $provider->forget->hold;
+    my $turn = $nginx->start_turn('shutdown');    # that has no answer yet
+    $provider->next_request;
     is $nginx->reload, '', 'a reload';
-    like $wire->await_end, qr/eof|reset/, 'ends the socket';
+    like $_->await_end, qr/eof|reset/, 'ends what is open' for $wire, $turn;
     my $client = $nginx->client_of($nginx->idle, 'shutdown');
-    is $client->{totals}{usage_missing}, 1, 'its turn is counted';
+    is $client->{totals}{usage_missing}, 2, 'both turns are counted';
     is $client->{limits}[0]{current_value}, 0, 'it is no longer open';
     is $client->{limits}[1]{reserved_value}, 0, 'nothing is set aside';
     cmp_ok $client->{limits}[1]{current_value}, '>', 0, 'but charged';

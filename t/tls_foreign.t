@@ -77,6 +77,8 @@ $nginx->start(<<'CONF',
             keystile_request_buffering off; keystile_pass https://gate; }
         location /b/ { keystile_ssl_name b.example.com;
             keystile_pass https://gate; }
+        location /once/ { keystile_ssl_name a.example.com;
+            keystile_next_upstream off; keystile_pass https://gate; }
         location /group/a/ { keystile_ssl_name a.example.com;
             keystile_pass https://group; }
         location /group/b/ { keystile_ssl_name b.example.com;
@@ -131,6 +133,15 @@ for my $case (@UPLOADS) {
             'by a connection of its own';
     };
 }
+
+# It was not sent yet: this is no second try.
+subtest 'where nothing is tried twice' => sub {
+    for my $round (1 .. 3) {
+        $verdict->admitted("$_, round $round",
+            request($nginx->port, target => "/$_/responses",
+                method => 'POST', body => '{}')) for qw(b once);
+    }
+};
 
 subtest 'the servers have not failed' => sub {
     my $ask = sub ($name) {

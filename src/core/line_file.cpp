@@ -10,8 +10,8 @@
 namespace keystile {
 
 int LineFile::open(const char *path) noexcept {
-    FileDescriptor file{::open(
-        path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    FileDescriptor file{
+        ::open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
     struct stat status;
     if (!file || fstat(file.get(), &status) != 0) {
         return errno;
@@ -38,6 +38,14 @@ RecordLoss LineFile::append(std::string_view line,
     return loss;
 }
 
+// Whether the last line has no end: who wrote it was killed.
+bool LineFile::is_torn(std::uint64_t size) const noexcept {
+    char last;
+    return size != 0 &&
+           pread(file_.get(), &last, 1, static_cast<off_t>(size - 1)) == 1 &&
+           last != '\n';
+}
+
 // What was written of a line for which there is no room is taken back: with
 // the lock, it is the end of the file.
 RecordLoss LineFile::append_locked(std::string_view line,
@@ -52,19 +60,22 @@ RecordLoss LineFile::append_locked(std::string_view line,
         error_ = 0;
         return RecordLoss::file_full;
     }
-    while (!line.empty()) {
-        auto n = write(file_.get(), line.data(), line.size());
-        if (n < 0 && errno == EINTR) {
-            continue;
+    std::string_view end_of_torn = is_torn(size) ? "\n" : "";
+    for (auto part : {end_of_torn, line}) {
+        while (!part.empty()) {
+            auto n = write(file_.get(), part.data(), part.size());
+            if (n < 0 && errno == EINTR) {
+                continue;
+            }
+            if (n <= 0) {
+                error_ = n == 0 ? EIO : errno;
+                bool undone = ftruncate(file_.get(), status.st_size) == 0;
+                bool full = error_ == ENOSPC || error_ == EDQUOT;
+                return full && undone ? RecordLoss::disk_full
+                                      : RecordLoss::write_error;
+            }
+            part.remove_prefix(static_cast<std::size_t>(n));
         }
-        if (n <= 0) {
-            error_ = n == 0 ? EIO : errno;
-            bool undone = ftruncate(file_.get(), status.st_size) == 0;
-            bool full = error_ == ENOSPC || error_ == EDQUOT;
-            return full && undone ? RecordLoss::disk_full
-                                  : RecordLoss::write_error;
-        }
-        line.remove_prefix(static_cast<std::size_t>(n));
     }
     return RecordLoss::none;
 }

@@ -20,7 +20,8 @@ public:
 
     bool is_open() const noexcept { return static_cast<bool>(file_); }
 
-    // Appends a line, unless the file would be larger than `most` bytes; 0:
+    // Appends a line, on a line of its own even where the last one was torn by
+    // the end of whoever wrote it, unless the file would be larger than `most` bytes; 0:
     // there is no such bound. May block as long as a disk does, and another
     // who holds the lock of the file. Sets error() where there was one.
     RecordLoss append(std::string_view line, std::uint64_t most) noexcept;
@@ -30,6 +31,7 @@ public:
 private:
     RecordLoss append_locked(std::string_view line,
                              std::uint64_t most) noexcept;
+    bool is_torn(std::uint64_t size) const noexcept;
 
     FileDescriptor file_{-1};
     int error_ = 0;

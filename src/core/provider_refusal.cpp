@@ -85,7 +85,8 @@ bool is_code(std::string_view before, std::string_view after) noexcept {
 }
 
 bool is_message(std::string_view before, std::string_view) noexcept {
-    return before.empty() || before.ends_with('>') ||
+    bool is_html = before.starts_with('<');
+    return before.empty() || (is_html && before.ends_with('>')) ||
            begins_member(before, kMessageMembers);
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "key_print.hpp"
@@ -39,6 +40,7 @@ public:
     }
 
     std::string_view view() const noexcept { return {bytes_.data(), size_}; }
+    std::span<char> bytes() noexcept { return {bytes_.data(), size_}; }
 
 private:
     std::array<char, Room> bytes_;
@@ -72,7 +74,7 @@ struct RecordHead {
     RecordText<64> request_encoding;  // Content-Encoding
     RecordText<64> response_encoding;
 
-    // Of keys that may not stand in the line.
+    // Of keys that may not stand in the line; the credential is the last.
     std::array<KeyPrint, 10> keys;
     std::size_t key_count = 0;
 

@@ -61,6 +61,7 @@ public:
         drop();
         most_ = most;
         seen_ = 0;
+        over_budget_ = false;
     }
 
     // Bytes that were added, kept or not.

@@ -74,6 +74,8 @@ private:
     void put_head() noexcept;
     void put_text_or_null(std::string_view name,
                           std::string_view text) noexcept;
+    void put_foreign_text(std::string_view name,
+                          std::string_view text) noexcept;
     void put_usage() noexcept;
     void put_seconds(std::string_view name,
                      std::optional<std::uint64_t> value) noexcept;
@@ -84,6 +86,7 @@ private:
     void put_stream() noexcept;
     void put_text_of(RecordBody &body) noexcept;
     void hide_keys(std::span<char> text) noexcept;
+    void hide_keys_in_strings(std::span<char> json) noexcept;
     std::size_t longest_key() const noexcept;
     void note(RecordLoss loss) noexcept {
         loss_ = loss_ == RecordLoss::none ? loss : loss_;
@@ -150,6 +153,7 @@ bool Line::write(RecordLoss &loss) noexcept {
     read();
     json_.begin_object();
     put_head();
+    auto rest = line_.size();
     put_usage();
     put_seconds("ttft", head_.first_token);
     put_seconds("duration", head_.duration);
@@ -163,7 +167,7 @@ bool Line::write(RecordLoss &loss) noexcept {
     put_text_or_null("dropped", name_of(loss_));
     loss = loss_;
 
-    hide_keys(line_.bytes());
+    hide_keys_in_strings(line_.bytes().subspan(rest));
     json_.member("hidden_keys", hidden_);
     json_.end_object();
     line_.put("\n");
@@ -183,16 +187,16 @@ void Line::put_head() noexcept {
     *end = 'Z';
 
     json_.member("time", {time.data(), time.size()});
-    put_text_or_null("request_id", head_.request_id.view());
-    put_text_or_null("upstream_request_id", head_.upstream_request_id.view());
+    put_foreign_text("request_id", head_.request_id.view());
+    put_foreign_text("upstream_request_id", head_.upstream_request_id.view());
     json_.member("transport", head_.is_websocket ? "websocket" : "http");
-    json_.member("method", head_.method.view());
-    json_.member("path", head_.path.view());
+    put_foreign_text("method", head_.method.view());
+    put_foreign_text("path", head_.path.view());
     put_text_or_null("client", head_.client.view());
     put_text_or_null("credential", head_.credential.view());
     put_text_or_null("api", kFormNames[static_cast<std::size_t>(form_)]);
     auto model = asked_.model.view();
-    put_text_or_null("model", model.empty() ? usage_.model.view() : model);
+    put_foreign_text("model", model.empty() ? usage_.model.view() : model);
     json_.name("stream");
     json_.raw();
     line_.put(asked_.streams || head_.is_websocket ? "true" : "false");
@@ -200,10 +204,19 @@ void Line::put_head() noexcept {
     status_ == 0 ? json_.null() : json_.number(status_);
     auto session = head_.session.view();
     auto thread = head_.thread.view();
-    put_text_or_null("session_id",
+    put_foreign_text("session_id",
                      session.empty() ? asked_.session.view() : session);
-    put_text_or_null("thread_id",
+    put_foreign_text("thread_id",
                      thread.empty() ? asked_.thread.view() : thread);
+}
+
+// Of a caller's or a provider's.
+void Line::put_foreign_text(std::string_view name,
+                            std::string_view text) noexcept {
+    RecordText<1024> shown;
+    shown.set(text);
+    hide_keys(shown.bytes());
+    put_text_or_null(name, shown.view());
 }
 
 void Line::put_text_or_null(std::string_view name,
@@ -356,9 +369,25 @@ std::size_t Line::longest_key() const noexcept {
     return size;
 }
 
+// The credential, the last of them, is the first: what a caller presents, a key
+// or not, may overlap it.
 void Line::hide_keys(std::span<char> text) noexcept {
-    for (std::size_t i = 0; i < head_.key_count; i++) {
-        hidden_ += head_.keys[i].blot_out(text);
+    for (std::size_t i = head_.key_count; i > 0; i--) {
+        hidden_ += head_.keys[i - 1].blot_out(text);
+    }
+}
+
+// What callers present as a key may look like anything: it leaves JSON alone.
+void Line::hide_keys_in_strings(std::span<char> json) noexcept {
+    std::string_view text{json.data(), json.size()};
+    for (std::size_t at = 0; (at = text.find('"', at)) != text.npos; at++) {
+        auto begin = ++at;
+        at = text.find_first_of("\"\\", at);
+        while (at != text.npos && text[at] == '\\') {
+            at = text.find_first_of("\"\\", at + 2);
+        }
+        at = std::min(at, text.size());
+        hide_keys(json.subspan(begin, at - begin));
     }
 }
 

@@ -73,9 +73,7 @@ json_t *ChatJoin::choice_of(json_int_t index) noexcept {
 bool ChatJoin::take_choice(const json_t *from) noexcept {
     auto index = number_member(from, "index");
     auto *choice = choice_of(index);
-    auto *message =
-        choice == nullptr ? nullptr : object_member(choice, "message");
-    if (message == nullptr) {
+    if (choice == nullptr || object_member(choice, "message") == nullptr) {
         return false;
     }
     const char *name;
@@ -84,7 +82,9 @@ bool ChatJoin::take_choice(const json_t *from) noexcept {
         std::string_view is{name};
         bool good = true;
         if (is == "delta") {
-            good = take_delta(index, message, value);
+            // A "message" of the chunk's own has taken the place of ours.
+            auto *message = object_member(choice, "message");
+            good = message != nullptr && take_delta(index, message, value);
         } else if (is == "logprobs") {
             good = take_logprobs(choice, value);
         } else if (!json_is_null(value)) {

@@ -9,6 +9,7 @@ std::optional<TurnRequest> SocketUsage::from_client(
             ask(*request);
             return request;
         }
+        ask_nothing();
     }
     return std::nullopt;
 }
@@ -25,9 +26,6 @@ std::optional<TurnRequest> SocketUsage::next_message(
             }
             break;
         case FramePart::Kind::end_of_text:
-            if (texts_ != nullptr) {
-                texts_->client_end();
-            }
             return request_.end_text();
         case FramePart::Kind::end_of_binary:
             return TurnRequest{.naming = TurnRequest::Naming::unreadable,
@@ -110,6 +108,12 @@ void SocketUsage::ask(const TurnRequest &request) noexcept {
 bool SocketUsage::in_doubt() const noexcept {
     auto next = scan_.answer_id();
     return in_doubt_ && (next == 0 || next == answered_);
+}
+
+void SocketUsage::ask_nothing() noexcept {
+    if (texts_ != nullptr) {
+        texts_->not_asked();
+    }
 }
 
 // None if it had ended before.

@@ -25,10 +25,12 @@ namespace keystile {
 class SocketTexts {
 public:
     virtual void client_text(std::string_view text) noexcept = 0;
-    virtual void client_end() noexcept = 0;
 
     // The message that has ended last goes up, and asks for a turn.
     virtual void asked(const TurnRequest &request) noexcept = 0;
+
+    // The same of one that asks for none, or does not go up.
+    virtual void not_asked() noexcept = 0;
 
     virtual void provider_text(std::string_view text) noexcept = 0;
     virtual void provider_end() noexcept = 0;
@@ -47,10 +49,11 @@ public:
     std::optional<TurnRequest> from_client(std::string_view &piece) noexcept;
 
     // The same, but returns every message, and takes none for a turn until
-    // ask() says so. A binary message, which is not looked into, is one that
+    // ask() says so; one of the two is to be called for each. A binary message, which is not looked into, is one that
     // creates what cannot be read.
     std::optional<TurnRequest> next_message(std::string_view &piece) noexcept;
     void ask(const TurnRequest &request) noexcept;
+    void ask_nothing() noexcept;
 
     // What is known of the client's message that has not ended.
     const TurnRequest &asking() const noexcept { return request_.so_far(); }

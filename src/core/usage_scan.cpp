@@ -246,8 +246,9 @@ Usage UsageScan::usage() const noexcept {
         if (has(kInput)) {
             all.input =
                 sum(all.input, sum(count(kCacheRead), count(kCacheCreated)));
-        } else if (all.output && count(kTotal) > sum(all.input, all.output)) {
-            all.output = *count(kTotal) - all.input.value_or(0);
+        } else if (all.input && all.output &&
+                   count(kTotal) > sum(all.input, all.output)) {
+            all.output = *count(kTotal) - *all.input;
         }
         all.cached = first(kCached, kCacheRead);
         all.cache_written = first(kCacheWritten, kCacheCreated);

@@ -164,10 +164,12 @@ char *merge_pass(ngx_conf_t *cf, LocConf &conf, const LocConf &prev) noexcept {
     conf.tunnel.buffer_size = ngx_min(conf.upstream.buffer_size, ngx_pagesize);
 
     // A reply that refuses the credential says that the request was not
-    // processed, so even a POST may be sent again.
+    // processed, so even a POST may be sent again; and so may what was not
+    // sent, since a kept connection was another location's.
     conf.next_try = conf.upstream;
-    conf.next_try.next_upstream |=
-        NGX_HTTP_UPSTREAM_FT_HTTP_403 | NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT;
+    conf.next_try.next_upstream |= NGX_HTTP_UPSTREAM_FT_HTTP_403 |
+                                   NGX_HTTP_UPSTREAM_FT_ERROR |
+                                   NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT;
     conf.next_try.next_upstream &=
         ~static_cast<ngx_uint_t>(NGX_HTTP_UPSTREAM_FT_OFF);
     conf.next_try.next_upstream_timeout = 0;

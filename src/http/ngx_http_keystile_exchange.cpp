@@ -2,6 +2,7 @@
 
 #include "core/limit_text.hpp"
 #include "ngx_http_keystile_meter.hpp"
+#include "ngx_http_keystile_peer.hpp"
 #include "ngx_http_keystile_process.hpp"
 #include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_traces.hpp"
@@ -219,9 +220,9 @@ void Exchange::settle_all() noexcept {
     for (auto *exchange = newest_; exchange != nullptr;
          exchange = exchange->older_) {
         const auto *u = exchange->r_->upstream;
-        exchange->may_be_charged =
-            exchange->may_be_charged ||
-            (u != nullptr && u->peer.connection != nullptr);
+        bool waits = u != nullptr && u->peer.connection != nullptr &&
+                     u->output.output_filter == send_upstream;
+        exchange->may_be_charged = exchange->may_be_charged || waits;
         exchange->settle();
     }
 }
@@ -261,8 +262,9 @@ Outcome Exchange::outcome_of_http() const noexcept {
         !outcome.usage.is_token_count &&
         (!outcome.usage.complete || !outcome.usage.model.view().empty() ||
          !meter->http_turn.model.view().empty());
-    bool unknown =
-        meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
+    bool is_error = attempt.status.code >= NGX_HTTP_SPECIAL_RESPONSE;
+    bool unknown = meter->reader != nullptr ? !outcome.usage.error
+                                            : may_be_charged && !is_error;
     outcome.is_open = outcome.was_sent && unknown && is_turn && is_post_;
     return outcome;
 }

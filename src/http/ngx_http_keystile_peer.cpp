@@ -65,6 +65,7 @@ ngx_int_t send_upstream(void *data, ngx_chain_t *in) noexcept {
     auto &exchange = *Exchange::find(r);
     bool first = !std::exchange(exchange.attempt.was_sent, true);
     if (first) {
+        u->conf = &loc_conf(r)->upstream;
         note_sent(exchange);
         expect_failure(r, exchange);
     }

@@ -205,6 +205,10 @@ void free_peer(ngx_peer_connection_t *pc, void *data,
     if (excused || loan.next != nullptr) {
         restart_balancer(r);
     }
+    // nginx gives back the try that it takes a kept connection to have been.
+    if (excused && pc->cached && pc->tries != 0) {
+        pc->tries--;
+    }
 }
 
 void stand_before_free(ngx_http_upstream_t &u, Loan &loan) noexcept {
@@ -274,6 +278,7 @@ void expect_failure(ngx_http_request_t *r, Exchange &exchange) noexcept {
 
 void excuse_peer(ngx_http_request_t *r, Exchange &exchange) noexcept {
     exchange.loan.excused = true;
+    r->upstream->conf = &loc_conf(r)->next_try;  // until something is sent
     stand_before_free(*r->upstream, exchange.loan);
 }
 

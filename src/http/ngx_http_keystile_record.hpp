@@ -59,8 +59,8 @@ public:
 
     // Of the messages of a socket.
     void client_text(std::string_view text) noexcept override;
-    void client_end() noexcept override;
     void asked(const TurnRequest &request) noexcept override;
+    void not_asked() noexcept override;
     void provider_text(std::string_view text) noexcept override;
     void provider_end() noexcept override { in_message_ = false; }
 
@@ -94,8 +94,8 @@ private:
 
     // Of a socket.
     bool is_socket_ = false;
-    bool in_message_ = false;    // of the provider's
-    bool message_ended_ = true;  // of the client's
+    bool in_message_ = false;  // of the provider's
+    bool is_answer_ = false;   // that message
     RecordJob *asking_ = nullptr;
     Waiting *waiting_ = nullptr;  // kMostWaiting of them
     std::size_t first_ = 0;

@@ -38,9 +38,6 @@ void Recorder::client_text(std::string_view text) noexcept {
     if (!is_socket_) {
         return;
     }
-    if (std::exchange(message_ended_, false) && asking_ != nullptr) {
-        asking_->record.request.restart(conf_.most);  // it was no turn
-    }
     if (asking_ == nullptr) {
         asking_ = likeness();
     }
@@ -50,7 +47,12 @@ void Recorder::client_text(std::string_view text) noexcept {
     asking_->record.request.append(text);
 }
 
-void Recorder::client_end() noexcept { message_ended_ = true; }
+// What it said is not kept while the socket is idle.
+void Recorder::not_asked() noexcept {
+    if (asking_ != nullptr) {
+        asking_->record.request.restart(conf_.most);
+    }
+}
 
 void Recorder::asked(const TurnRequest &request) noexcept {
     if (!is_socket_) {
@@ -71,12 +73,16 @@ void Recorder::asked(const TurnRequest &request) noexcept {
 }
 
 void Recorder::provider_text(std::string_view text) noexcept {
-    if (!is_socket_ || count_ == 0) {
+    bool begins = !std::exchange(in_message_, true);
+    if (begins) {
+        is_answer_ = count_ != 0;  // and not one to what is asked meanwhile
+    }
+    if (!is_socket_ || !is_answer_ || count_ == 0) {
         return;
     }
     auto &waiting = waiting_[first_];
     auto &record = waiting.job->record;
-    if (!std::exchange(in_message_, true)) {
+    if (begins) {
         record.response.append({&kMessageMark, 1});
     }
     if (!record.head.first_token) {

@@ -206,7 +206,9 @@ ngx_int_t read_usage(ngx_http_request_t *r, Exchange &exchange) noexcept {
     return exchange.meter->reader == nullptr ? NGX_ERROR : NGX_OK;
 }
 
-void note_end(Exchange &exchange, ngx_int_t rc) noexcept {
+// NGX_DONE: nginx ends the request itself, as worker_shutdown_timeout says.
+void note_end(ngx_http_request_t *r, Exchange &exchange,
+              ngx_int_t rc) noexcept {
     if (exchange.recorder != nullptr) {
         exchange.recorder->end(rc);
     }
@@ -214,7 +216,8 @@ void note_end(Exchange &exchange, ngx_int_t rc) noexcept {
         exchange.tunnel->close();
     }
     if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST ||
-        rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        rc == NGX_HTTP_GATEWAY_TIME_OUT ||
+        (rc == NGX_DONE && r->upstream->peer.connection != nullptr)) {
         exchange.may_be_charged = true;
     }
     if (rc == NGX_OK && exchange.meter != nullptr &&
@@ -293,7 +296,7 @@ void abort_request(ngx_http_request_t *) noexcept {}
 
 // Called before nginx makes an error page of a failure.
 void finalize_request(ngx_http_request_t *r, ngx_int_t rc) noexcept {
-    note_end(*Exchange::find(r), rc);
+    note_end(r, *Exchange::find(r), rc);
     if (r->upstream->header_sent) {
         Exchange::find(r)->settle();
         return;

@@ -163,13 +163,16 @@ void save_state(Zone &zone) noexcept {
             if (!become_saver(*zone.meter) || !start(*save)) {
                 return;
             }
-            again = zone.meter->processes() == 0;
+            again = false;
         }
         while (write_some(*save)) {
         }
         if (!finish(*save)) {
             return;
         }
+        // One that has left in the meantime could not save, one that is still
+        // here will.
+        again = again || zone.meter->processes() == 0;
     }
 }
 

@@ -295,6 +295,7 @@ bool Tunnel::end_message(const TurnRequest &request, std::string_view bytes,
     }
 
     if (was == Message::dropped || (!good && was == Message::undecided)) {
+        usage_.ask_nothing();
         held_size_ = 0;
         return true;
     }
@@ -305,6 +306,8 @@ bool Tunnel::end_message(const TurnRequest &request, std::string_view bytes,
     if (is_turn) {
         usage_.ask(request);
         end_pending(request);
+    } else {
+        usage_.ask_nothing();
     }
     return true;
 }

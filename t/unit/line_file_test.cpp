@@ -50,6 +50,16 @@ TEST_F(LineFileTest, AppendsLines) {
     EXPECT_EQ(content(), "a\nb\nc\n");
 }
 
+// By one who was killed while it wrote.
+TEST_F(LineFileTest, BeginsALineAfterATornOne) {
+    std::ofstream{path_} << "a\nb";
+    LineFile file;
+    ASSERT_EQ(file.open(path_.c_str()), 0);
+    EXPECT_EQ(file.append("c\n", 0), RecordLoss::none);
+    EXPECT_EQ(file.append("d\n", 0), RecordLoss::none);
+    EXPECT_EQ(content(), "a\nb\nc\nd\n");
+}
+
 TEST_F(LineFileTest, MakesNoFileAndFollowsNoLink) {
     LineFile file;
     EXPECT_EQ(file.open((path_ + ".none").c_str()), ENOENT);

@@ -32,6 +32,8 @@ TEST(ProviderRefusal, OfTheCredential) {
             R"({"error":{"message":"Country not supported"}})",
             "invalid_api",
             // What callers write, as providers repeat it.
+            R"({"error":{"message":"You have no access to x>invalid api key"}})",
+            "You have no access to x>invalid api key",
             R"({"error":{"message":"You have no access to model )"
             R"(`authentication_error`","code":"model_not_found"}})",
             R"({"error":{"message":"No model \"code\":\"invalid_token\""}})",

@@ -191,6 +191,54 @@ TEST_F(RecordLine, HidesKeys) {
     EXPECT_EQ(member("hidden_keys"), "2");
 }
 
+// What a caller presents as a key need be none.
+TEST_F(RecordLine, IsALineWhateverIsPresentedAsAKey) {
+    const std::string secret = "sk-test-provider-0123456789";
+    const std::string body =
+        R"({"api_key":")" + secret + R"(","n":[11111,22222,33333,44444]})";
+    for (std::string key :
+         {R"(ent":"agent-of-a-long-name","creden)", "agent-of-a-long-name",
+          R"(,"transport":"http","method":"POST",)", "11111,22222,33333",
+          R"("api_key":"sk-test-pro)", "2026-12-01T00:00",
+          "0000000000000000"}) {
+        record_.head.key_count = 0;
+        record_.head.hide(key);
+        record_.head.hide(secret);
+        record_.head.client.set("agent-of-a-long-name");
+        record_.head.credential.set("openai");
+        record_.request.restart(100'000);
+        record_.request.append(body);
+        EXPECT_EQ(member("client"), R"("agent-of-a-long-name")") << key;
+        EXPECT_EQ(member("credential"), R"("openai")") << key;
+        EXPECT_EQ(member("time"), R"("2026-12-01T00:00:00.007Z")") << key;
+        EXPECT_EQ(text_.view().find(secret.substr(8)), std::string::npos)
+            << key;
+    }
+}
+
+TEST_F(RecordLine, HidesKeysInItsHead) {
+    const std::string key = "sk-test-0123456789abcdef";
+    record_.head.hide(key);
+    record_.head.session.set("a" + key);
+    record_.head.path.set("/v1/responses/" + key);
+    auto stars = std::string(key.size(), '*');
+    EXPECT_EQ(member("session_id"), "\"a" + stars + "\"");
+    EXPECT_EQ(member("path"), "\"/v1/responses/" + stars + "\"");
+    EXPECT_EQ(member("hidden_keys"), "2");
+}
+
+// Memory that there was not then may be there for the next.
+TEST_F(RecordLine, BeginsAnewAfterABodyThatWasTooMuch) {
+    ASSERT_TRUE(budget_.take(kBudget));
+    record_.request.append("{}");
+    EXPECT_TRUE(record_.request.is_over_budget());
+    budget_.give(kBudget);
+    record_.request.restart(kMost);
+    record_.request.append("{}");
+    EXPECT_FALSE(record_.request.is_over_budget());
+    EXPECT_EQ(member("request"), "{}");
+}
+
 // What is written as base64 is searched before it is.
 TEST_F(RecordLine, HidesKeysInBytes) {
     const std::string key = "sk-test-0123456789abcdef";

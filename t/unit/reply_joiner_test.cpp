@@ -143,6 +143,30 @@ TEST(ReplyJoiner, JoinsToolCalls) {
     EXPECT_TRUE(joined.whole);
 }
 
+// As Perplexity has it: all so far in "message", and what is more in "delta".
+TEST(ReplyJoiner, JoinsChunksThatRepeatTheMessage) {
+    auto chunk = [](const std::string &so_far, const std::string &more,
+                    const char *reason) {
+        return R"({"object":"chat.completion.chunk","choices":[{"index":0,)"
+               R"("finish_reason":)" +
+               std::string{reason} +
+               R"(,"message":{"role":"assistant","content":")" + so_far +
+               R"("},"delta":{"role":"assistant","content":")" + more +
+               R"("}}]})";
+    };
+    auto first = chunk("There", "There", "null");
+    auto second = chunk("There is", " is", "null");
+    auto last = chunk("There is.", ".", "\"stop\"");
+    auto joined =
+        join({first.c_str(), second.c_str(), last.c_str()}, true, true);
+    EXPECT_TRUE(joined.whole);
+    EXPECT_EQ(
+        joined.text,
+        R"({"object":"chat.completion","choices":[{"index":0,"message":{)"
+        R"("role":"assistant","content":"There is."},)"
+        R"("finish_reason":"stop"}]})");
+}
+
 TEST(ReplyJoiner, WantsAnEndOfChunks) {
     const char *chunk = R"({"choices":[{"index":0,"delta":{"content":"a"}}]})";
     EXPECT_FALSE(join({chunk}).whole);
