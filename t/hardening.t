@@ -280,6 +280,11 @@ subtest 'upgrade of the binary' => sub {
     my $old   = $nginx->master;
     my ($worker) = $nginx->worker_pids;
     my $from  = length $nginx->error_log;
+    # Until then it takes itself for a new binary, and heeds no USR2.
+    await 'the one that has started it to be gone', sub {
+        my $parent = status($old, 'PPid');
+        return path("/proc/$parent/comm")->slurp !~ /nginx/;
+    };
     kill USR2 => $old;
     await 'a new master', sub {
         -s $nginx->dir . '/nginx.pid.oldbin' && -s $nginx->dir . '/nginx.pid'
