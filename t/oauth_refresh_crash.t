@@ -8,6 +8,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Await;
 use CodexAuth;
+use Config;
 use Fcntl qw(:flock);
 use File::Temp ();
 use Mojo::File qw(path);
@@ -89,31 +90,52 @@ subtest 'another owner of a lock' => sub {
     }
 };
 
-# Before each of the calls that make it last, in their order: the next file, its
-# directory, the mark that nginx must read it, its directory; its new name, and
-# the directory for that.
+# Before each of the calls that make it last, in their order: the room for the
+# next file, its directory; then the token is spent; the next file, the mark
+# that nginx must read it, its directory; its new name, and the directory for
+# that.
 subtest 'killed' => sub {
-    for my $point (map({"sync,$_"} 1 .. 4), 'rename,1', 'sync,5') {
+    for my $point (map({"sync,$_"} 1 .. 5), 'rename,1', 'sync,6') {
+        my $is_spent = $point !~ /sync,[12]/;
         my ($auth, $endpoint) = login();
         my $killed = do {
             local $ENV{PERL5OPT} = "-I$FindBin::Bin/lib -MCrashAt=$point";
             $endpoint->refresh($file, @RELOAD);
         };
         is $killed->{status}, 9, "$point: killed";
-        is $endpoint->asked, 1, 'when the token was spent';
+        is $endpoint->asked, $is_spent ? 1 : 0, 'when the token was spent';
         my $now = tokens()->{access_token};
         ok $now eq $auth->{tokens}{access_token}
             || $now eq $endpoint->login->{tokens}{access_token},
             'the file is the old one or the new one';
         is reloads(), 0, 'nginx was not told';
 
-        my $next = $endpoint->refresh($file, @RELOAD, '--margin', 60);
+        my $next = $endpoint->refresh($file, @RELOAD,
+            $is_spent ? ('--margin', 60) : ());
         is $next->{status}, 0, 'the next run ends well' or diag $next->{said};
-        is $endpoint->asked, 1, 'without another request';
+        is $endpoint->asked, 1, 'with one request in all';
         is_renewed($endpoint, 'with the tokens of the first');
         is reloads(), 1, 'and tells nginx';
         is_deeply beside(), [], 'and leaves nothing';
     }
+};
+
+# A disk has no room, and the token is not spent.
+subtest 'no room' => sub {
+    plan skip_all => 'only told how on x86_64'
+        if $Config{archname} !~ /x86_64/;
+    my ($auth, $endpoint) = login();
+    my $run = do {
+        local $ENV{PERL5OPT} = "-I$FindBin::Bin/lib -MNoRoom=40000";
+        $endpoint->refresh($file, @RELOAD);
+    };
+    is $run->{status}, 1, 'is a fault';
+    like $run->{said}, qr/cannot write \S+\.new: File too large/, 'that is told';
+    is $endpoint->asked, 0, 'before anything is spent';
+    is_deeply tokens(), $auth->{tokens}, 'the login is as it was';
+    is $endpoint->refresh($file, @RELOAD)->{status}, 0, 'with room, it is renewed';
+    is_renewed($endpoint, 'as ever');
+    is_deeply beside(), [], 'and nothing is left';
 };
 
 subtest 'killed at any moment' => sub {

@@ -136,7 +136,11 @@ subtest 'named by Connection' => sub {
     $verdict->refused("@$_ names",
         request($nginx->port, target => '/v1/responses', headers => [
             map { (Connection => $names->($_)) } @$_]),
-        400, 'bad_request') for [33], [16, 17], [1000];
+        400, 'bad_request') for [33], [16, 17], [1000], [(1) x 5];
+    $verdict->refused('many commas',
+        request($nginx->port, target => '/v1/responses',
+            headers => [Connection => 'x' . ',' x 100]),
+        400, 'bad_request');
 };
 
 subtest 'kept as they are' => sub {

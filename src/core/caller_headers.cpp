@@ -1,5 +1,7 @@
 #include "caller_headers.hpp"
 
+#include <algorithm>
+
 #include "ascii.hpp"
 #include "key_header.hpp"
 
@@ -27,6 +29,9 @@ void CallerHeaders::see_key_header(std::size_t place,
 }
 
 void CallerHeaders::see_connection(std::string_view value) noexcept {
+    auto names_before = connection_names_;
+    connection_elements_ += 1 + static_cast<std::size_t>(std::count(
+                                    value.begin(), value.end(), ','));
     for_each_element(value, ',', [this](std::string_view token) {
         if (equals_ignoring_case(token, "upgrade")) {
             connection_upgrade_ = true;
@@ -36,6 +41,14 @@ void CallerHeaders::see_connection(std::string_view value) noexcept {
         }
         return true;
     });
+    if (connection_names_ == names_before) {
+        return;
+    }
+    if (connection_line_count_ == connection_lines_.size()) {
+        too_many_connection_lines_ = true;
+        return;
+    }
+    connection_lines_[connection_line_count_++] = value;
 }
 
 void CallerHeaders::see(std::string_view name,

@@ -12,6 +12,8 @@ namespace keystile {
 
 inline constexpr std::size_t kMostKeyHeaders = 8;
 inline constexpr std::size_t kMostConnectionNames = 32;
+inline constexpr std::size_t kMostConnectionLines = 4;
+inline constexpr std::size_t kMostConnectionElements = 64;
 
 // Those that CallerHeaders looks at, beside credentials.
 inline constexpr std::array<std::string_view, 4> kCallerHeaders{
@@ -58,16 +60,20 @@ public:
         return connection_upgrade_ && upgrade_websocket_;
     }
 
-    // Whether Connection names headers beyond its own options; those are not
-    // forwarded (RFC 9110 section 7.6.1).
-    bool connection_names_headers() const noexcept {
-        return connection_names_ != 0;
+    // The values of Connection that name headers beyond its own options; those
+    // are not forwarded (RFC 9110 section 7.6.1). Not all of them, where they
+    // are too many.
+    std::span<const std::string_view> connection_lines() const noexcept {
+        return {connection_lines_.data(), connection_line_count_};
     }
 
-    // Whether Connection names more headers than anyone has a use for: each
-    // costs a look at every other header.
+    // Whether Connection names more headers than anyone has a use for, in too
+    // many lines, or with too much between them: every other header is
+    // compared with all of it.
     bool connection_names_too_many() const noexcept {
-        return connection_names_ > kMostConnectionNames;
+        return connection_names_ > kMostConnectionNames ||
+               connection_elements_ > kMostConnectionElements ||
+               too_many_connection_lines_;
     }
 
     bool has_anthropic_version() const noexcept { return anthropic_; }
@@ -84,6 +90,10 @@ private:
     std::string_view request_id_;
     std::size_t credentials_ = 0;
     std::size_t connection_names_ = 0;
+    std::size_t connection_elements_ = 0;  // empty ones and options, too
+    std::array<std::string_view, kMostConnectionLines> connection_lines_{};
+    std::size_t connection_line_count_ = 0;
+    bool too_many_connection_lines_ = false;
     unsigned sent_ = 0;  // a bit for each key header
     bool doubled_ = false;
     bool connection_upgrade_ = false;

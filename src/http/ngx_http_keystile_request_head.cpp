@@ -1,5 +1,7 @@
 #include "ngx_http_keystile_request_head.hpp"
 
+#include <algorithm>
+
 #include "core/ascii.hpp"
 #include "core/upstream_target.hpp"
 #include "ngx_http_keystile_exchange.hpp"
@@ -21,12 +23,10 @@ struct Head {
 };
 
 bool named_by_connection(const Head &head, std::string_view name) noexcept {
-    return head.exchange.headers().connection_names_headers() &&
-           !ngx::for_each_header(
-               head.r->headers_in.headers, [name](ngx_table_elt_t &h) {
-                   return !same_header_name(ngx::view(h.key), "connection") ||
-                          !connection_names(ngx::view(h.value), name);
-               });
+    auto lines = head.exchange.headers().connection_lines();
+    return std::any_of(lines.begin(), lines.end(), [name](auto line) {
+        return connection_names(line, name);
+    });
 }
 
 template <typename Put>

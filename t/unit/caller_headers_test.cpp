@@ -95,15 +95,30 @@ TEST(CallerHeaders, AsksForWebSocket) {
     }
 }
 
-TEST(CallerHeaders, ConnectionNamesHeaders) {
-    EXPECT_FALSE(
-        gather({{"Connection", "keep-alive"}}).connection_names_headers());
-    EXPECT_FALSE(gather({{"Connection", "close, Upgrade,,"}})
-                     .connection_names_headers());
-    EXPECT_TRUE(gather({{"Connection", "close, X-Secret"}})
-                    .connection_names_headers());
-    EXPECT_TRUE(gather({{"Connection", "close"}, {"connection", "te"}})
-                    .connection_names_headers());
+TEST(CallerHeaders, LinesOfConnectionThatNameHeaders) {
+    auto count = [](const Lines &lines) {
+        return gather(lines).connection_lines().size();
+    };
+    EXPECT_EQ(count({{"Connection", "keep-alive"}}), 0U);
+    EXPECT_EQ(count({{"Connection", "close, Upgrade,,"}}), 0U);
+    EXPECT_EQ(count({{"Connection", "close, X-Secret"}}), 1U);
+    EXPECT_EQ(count({{"Connection", "close"}, {"connection", "te"}}), 1U);
+    EXPECT_EQ(count({{"Connection", "a"}, {"connection", "b"}}), 2U);
+}
+
+TEST(CallerHeaders, ConnectionNamesTooMany) {
+    auto too_many = [](std::size_t lines, const std::string &value) {
+        return gather(Lines(lines, {"Connection", value}))
+            .connection_names_too_many();
+    };
+    auto commas = [](std::size_t count) { return std::string(count, ','); };
+    EXPECT_FALSE(too_many(4, "a,b,c,d,e,f,g,h"));
+    EXPECT_TRUE(too_many(4, "a,b,c,d,e,f,g,h,i"));
+    EXPECT_TRUE(too_many(5, "a"));
+    EXPECT_FALSE(too_many(40, "close"));
+    EXPECT_FALSE(too_many(1, "a" + commas(63)));
+    EXPECT_TRUE(too_many(1, "a" + commas(64)));
+    EXPECT_TRUE(too_many(1, commas(64)));
 }
 
 TEST(CallerHeaders, RequestId) {
