@@ -56,11 +56,12 @@ RecordLoss LineFile::append_locked(std::string_view line,
         return RecordLoss::write_error;
     }
     auto size = static_cast<std::uint64_t>(status.st_size);
-    if (most != 0 && (size > most || line.size() > most - size)) {
+    std::string_view end_of_torn = is_torn(size) ? "\n" : "";
+    auto more = end_of_torn.size() + line.size();
+    if (most != 0 && (size > most || more > most - size)) {
         error_ = 0;
         return RecordLoss::file_full;
     }
-    std::string_view end_of_torn = is_torn(size) ? "\n" : "";
     for (auto part : {end_of_torn, line}) {
         while (!part.empty()) {
             auto n = write(file_.get(), part.data(), part.size());

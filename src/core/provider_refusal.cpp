@@ -85,6 +85,9 @@ bool is_code(std::string_view before, std::string_view after) noexcept {
 }
 
 bool is_message(std::string_view before, std::string_view) noexcept {
+    constexpr std::string_view kBlanks = " \t\r\n\xEF\xBB\xBF";
+    before.remove_prefix(
+        std::min(before.find_first_not_of(kBlanks), before.size()));
     bool is_html = before.starts_with('<');
     return before.empty() || (is_html && before.ends_with('>')) ||
            begins_member(before, kMessageMembers);

@@ -377,17 +377,28 @@ void Line::hide_keys(std::span<char> text) noexcept {
     }
 }
 
-// What callers present as a key may look like anything: it leaves JSON alone.
+// What callers present as a key may look like anything, and the text stays
+// JSON: it is sought in what stands for itself in a string, and nowhere else.
 void Line::hide_keys_in_strings(std::span<char> json) noexcept {
+    constexpr std::size_t kEscape = 2;   // a backslash, and what it is of
+    constexpr std::size_t kUnicode = 6;  // \uXXXX
     std::string_view text{json.data(), json.size()};
-    for (std::size_t at = 0; (at = text.find('"', at)) != text.npos; at++) {
-        auto begin = ++at;
-        at = text.find_first_of("\"\\", at);
-        while (at != text.npos && text[at] == '\\') {
-            at = text.find_first_of("\"\\", at + 2);
+    bool in_string = false;
+    for (std::size_t at = 0; at < text.size();) {
+        auto end = std::min(text.find_first_of("\"\\", at), text.size());
+        if (in_string) {
+            hide_keys(json.subspan(at, end - at));
         }
-        at = std::min(at, text.size());
-        hide_keys(json.subspan(begin, at - begin));
+        at = end + 1;
+        if (end == text.size()) {
+            return;
+        }
+        if (text[end] == '"') {
+            in_string = !in_string;
+        } else {
+            at = end +
+                 (text.substr(end + 1).starts_with('u') ? kUnicode : kEscape);
+        }
     }
 }
 

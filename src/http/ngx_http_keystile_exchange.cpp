@@ -221,7 +221,8 @@ void Exchange::settle_all() noexcept {
          exchange = exchange->older_) {
         const auto *u = exchange->r_->upstream;
         bool waits = u != nullptr && u->peer.connection != nullptr &&
-                     u->output.output_filter == send_upstream;
+                     u->output.output_filter == send_upstream &&
+                     !exchange->attempt.is_error();
         exchange->may_be_charged = exchange->may_be_charged || waits;
         exchange->settle();
     }
@@ -262,9 +263,8 @@ Outcome Exchange::outcome_of_http() const noexcept {
         !outcome.usage.is_token_count &&
         (!outcome.usage.complete || !outcome.usage.model.view().empty() ||
          !meter->http_turn.model.view().empty());
-    bool is_error = attempt.status.code >= NGX_HTTP_SPECIAL_RESPONSE;
-    bool unknown = meter->reader != nullptr ? !outcome.usage.error
-                                            : may_be_charged && !is_error;
+    bool unknown =
+        meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
     outcome.is_open = outcome.was_sent && unknown && is_turn && is_post_;
     return outcome;
 }

@@ -94,6 +94,11 @@ public:
         u_char *page = nullptr;          // for its body; see shrink_buffer()
         u_char *refusal_text = nullptr;  // the body of a 403, de-chunked
         SecretGuard guard;
+
+        // The provider has said that it is one.
+        bool is_error() const noexcept {
+            return status.code >= NGX_HTTP_SPECIAL_RESPONSE;
+        }
     };
     Try attempt;
 

@@ -215,9 +215,11 @@ void note_end(ngx_http_request_t *r, Exchange &exchange,
     if (exchange.tunnel != nullptr) {
         exchange.tunnel->close();
     }
-    if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST ||
+    bool is_cut_off =
+        rc == NGX_HTTP_CLIENT_CLOSED_REQUEST ||
         rc == NGX_HTTP_GATEWAY_TIME_OUT ||
-        (rc == NGX_DONE && r->upstream->peer.connection != nullptr)) {
+        (rc == NGX_DONE && r->upstream->peer.connection != nullptr);
+    if (is_cut_off && !exchange.attempt.is_error()) {
         exchange.may_be_charged = true;
     }
     if (rc == NGX_OK && exchange.meter != nullptr &&

@@ -20,7 +20,8 @@ TEST(ProviderRefusal, OfTheCredential) {
             R"(subscription key or wrong API endpoint."})",
             R"({"error": {"details": [{"reason" : "API_KEY_SERVICE_BLOCKED"})",
             R"({"error":"invalid_token"})",
-            "Incorrect API key provided",
+            "\r\nIncorrect API key provided",
+            "\xEF\xBB\xBF\r\n<html><p>Invalid API key</p>",
             "<html>Invalid Subscription Key</html>",
         }) {
         EXPECT_TRUE(says_credential_is_bad(body)) << body;

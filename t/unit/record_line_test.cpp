@@ -195,12 +195,16 @@ TEST_F(RecordLine, HidesKeys) {
 TEST_F(RecordLine, IsALineWhateverIsPresentedAsAKey) {
     const std::string secret = "sk-test-provider-0123456789";
     const std::string body =
-        R"({"api_key":")" + secret + R"(","n":[11111,22222,33333,44444]})";
+        R"({"api_key":")" + secret +
+        R"(","n":[11111,22222,33333,44444],)"
+        R"("a":"\nAAAAAAAAAAAAAAA","b":"BBBBBBBBBBBBBBB\", ","c":"\u00e9)"
+        R"(bcdefghijklmnop"})";
     for (std::string key :
          {R"(ent":"agent-of-a-long-name","creden)", "agent-of-a-long-name",
           R"(,"transport":"http","method":"POST",)", "11111,22222,33333",
-          R"("api_key":"sk-test-pro)", "2026-12-01T00:00",
-          "0000000000000000"}) {
+          R"(nAAAAAAAAAAAAAAA)", R"(BBBBBBBBBBBBBBB\)", R"(9bcdefghijklmnop)",
+          R"(00e9bcdefghijklm)", R"("api_key":"sk-test-pro)",
+          "2026-12-01T00:00", "0000000000000000"}) {
         record_.head.key_count = 0;
         record_.head.hide(key);
         record_.head.hide(secret);
