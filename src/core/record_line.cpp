@@ -5,6 +5,7 @@
 
 #include "ascii.hpp"
 #include "event_stream.hpp"
+#include "hidden_keys.hpp"
 #include "json_compact.hpp"
 #include "json_writer.hpp"
 #include "number_text.hpp"
@@ -64,7 +65,11 @@ void join_messages_of_socket(std::string_view text,
 class Line {
 public:
     Line(const Record &record, HeapText &line) noexcept
-        : record_{record}, head_{record.head}, line_{line}, json_{line} {}
+        : record_{record},
+          head_{record.head},
+          line_{line},
+          json_{line},
+          keys_{std::span{head_.keys}.first(head_.key_count)} {}
 
     bool write(RecordLoss &loss) noexcept;
 
@@ -85,9 +90,6 @@ private:
     void put_document() noexcept;
     void put_stream() noexcept;
     void put_text_of(RecordBody &body) noexcept;
-    void hide_keys(std::span<char> text) noexcept;
-    void hide_keys_in_strings(std::span<char> json) noexcept;
-    std::size_t longest_key() const noexcept;
     void note(RecordLoss loss) noexcept {
         loss_ = loss_ == RecordLoss::none ? loss : loss_;
     }
@@ -104,7 +106,7 @@ private:
     ReplyForm form_ = ReplyForm::unknown;
     Usage usage_;
     unsigned status_ = 0;
-    std::size_t hidden_ = 0;
+    HiddenKeys keys_;
 };
 
 RecordLoss Line::judge_status() const noexcept {
@@ -125,11 +127,12 @@ void Line::read() noexcept {
     status_ = head_.status;
     form_ = form_of_path(head_.path.view());
     asked_ = read_request_path(head_.path.view());
+    // Where a body is cut off, a part of a key may stand that is not found.
     request_.unpack(record_.request, head_.request_encoding.view(), head_.most,
-                    longest_key());
+                    keys_.longest());
     read_request(request_.text.view(), asked_);
     response_.unpack(record_.response, head_.response_encoding.view(),
-                     head_.most, longest_key());
+                     head_.most, keys_.longest());
 
     UsageReader reader;
     if (head_.is_websocket) {
@@ -167,8 +170,8 @@ bool Line::write(RecordLoss &loss) noexcept {
     put_text_or_null("dropped", name_of(loss_));
     loss = loss_;
 
-    hide_keys_in_strings(line_.bytes().subspan(rest));
-    json_.member("hidden_keys", hidden_);
+    keys_.hide_in_strings(line_.bytes().subspan(rest));
+    json_.member("hidden_keys", keys_.count());
     json_.end_object();
     line_.put("\n");
     return !line_.has_failed() && !request_.text.has_failed() &&
@@ -215,7 +218,7 @@ void Line::put_foreign_text(std::string_view name,
                             std::string_view text) noexcept {
     RecordText<1024> shown;
     shown.set(text);
-    hide_keys(shown.bytes());
+    keys_.hide(shown.bytes());
     put_text_or_null(name, shown.view());
 }
 
@@ -356,50 +359,8 @@ void Line::put_stream() noexcept {
 
 // Bytes that are no text become others, in which no key would be found.
 void Line::put_text_of(RecordBody &body) noexcept {
-    hide_keys(body.text.bytes());
+    keys_.hide(body.text.bytes());
     put_as_text(body.text.view(), line_);
-}
-
-// Where a body is cut off, a part of one may stand that is not found.
-std::size_t Line::longest_key() const noexcept {
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < head_.key_count; i++) {
-        size = std::max(size, head_.keys[i].size());
-    }
-    return size;
-}
-
-// The credential, the last of them, is the first: what a caller presents, a key
-// or not, may overlap it.
-void Line::hide_keys(std::span<char> text) noexcept {
-    for (std::size_t i = head_.key_count; i > 0; i--) {
-        hidden_ += head_.keys[i - 1].blot_out(text);
-    }
-}
-
-// What callers present as a key may look like anything, and the text stays
-// JSON: it is sought in what stands for itself in a string, and nowhere else.
-void Line::hide_keys_in_strings(std::span<char> json) noexcept {
-    constexpr std::size_t kEscape = 2;   // a backslash, and what it is of
-    constexpr std::size_t kUnicode = 6;  // \uXXXX
-    std::string_view text{json.data(), json.size()};
-    bool in_string = false;
-    for (std::size_t at = 0; at < text.size();) {
-        auto end = std::min(text.find_first_of("\"\\", at), text.size());
-        if (in_string) {
-            hide_keys(json.subspan(at, end - at));
-        }
-        at = end + 1;
-        if (end == text.size()) {
-            return;
-        }
-        if (text[end] == '"') {
-            in_string = !in_string;
-        } else {
-            at = end +
-                 (text.substr(end + 1).starts_with('u') ? kUnicode : kEscape);
-        }
-    }
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ bool must_stay(const std::string &variable) {
 bool is_untouched(const CallerHeaders &headers) {
     return headers.credentials_seen() == 0 && headers.presented(0).empty() &&
            headers.presented(1).empty() && !headers.asks_for_websocket() &&
-           !headers.connection_names_headers() &&
+           headers.connection_lines().empty() &&
            !headers.has_anthropic_version() && headers.request_id().empty();
 }
 
