@@ -21,9 +21,9 @@ public:
     bool is_open() const noexcept { return static_cast<bool>(file_); }
 
     // Appends a line, on a line of its own even where the last one was torn by
-    // the end of whoever wrote it, unless the file would be larger than `most` bytes; 0:
-    // there is no such bound. May block as long as a disk does, and another
-    // who holds the lock of the file. Sets error() where there was one.
+    // the end of whoever wrote it, unless the file would be larger than `most`
+    // bytes; 0: there is no such bound. May block as long as a disk does, and
+    // another who holds the lock of the file. Sets error() where there was one.
     RecordLoss append(std::string_view line, std::uint64_t most) noexcept;
 
     int error() const noexcept { return error_; }
