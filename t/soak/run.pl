@@ -183,13 +183,19 @@ sub reload () {
     my ($site, $tally) = @$shaken{qw(site tally)};
     $shaken->{judge}->sample if $happened{reload};
     my @old    = $shaken->{watch}->workers;
-    my $number = $happened{reload}++ % 2 ? undef : $site->rotate;
+    my $number = $happened{reload}++ % 2 ? undef : rotate();
     kill HUP => $site->nginx->master;
     workers_without('reload', @old) or return;
     return if !defined $number;
     $tally->note('key', $number, time);
     $site->publish;
     return;
+}
+
+# A new key is a new credential to the zone, which has refused nobody yet.
+sub rotate () {
+    $shaken->{judge}->count_refused;
+    return $shaken->{site}->rotate;
 }
 
 # Waits for as many workers as there should be, none of these.

@@ -3,6 +3,7 @@
 #     my $judge = Judge->new(site => $site, tally => $tally, watch => $watch);
 #     $judge->glance;                 # while there is traffic, all the time
 #     $judge->sample;                 # and before workers leave
+#     $judge->count_refused;          # and before keys are changed
 #     $judge->after;                  # the callers are gone
 #     $judge->last;                   # and the providers; nginx quits
 #     my ($requests, %faults) = $judge->verdict;
@@ -76,6 +77,11 @@ sub sample ($self) {
         zone     => $self->site->status->{memory}{free},
     };
     return;
+}
+
+# Of the providers' keys that are about to go, with what is counted of them.
+sub count_refused ($self) {
+    return $self->tally->note('counted', Ledger::refused($self->site->status));
 }
 
 # ---- when the traffic is over ----

@@ -37,7 +37,7 @@ my %FIGURES = (
 );
 
 has [qw(tally status access_log is_long)];
-has requests => 0;
+has [qw(requests counted)] => 0;
 has [qw(faults billed got count moves)] => sub { {} };
 has [qw(lines broken again keys kills restarts)] => sub { [] };
 has [qw(at killed records)] => sub { {} };
@@ -97,6 +97,10 @@ sub _take_killed ($self, $pid, @times) {
 
 sub _take_restarted ($self, $addresses, @times) {
     return push @{$self->restarts}, [@times, split /,/, $addresses];
+}
+
+sub _take_counted ($self, $refused) {
+    return $self->counted($self->counted + $refused);
 }
 
 sub _take_key ($self, @key) { return push @{$self->keys}, \@key }
@@ -242,12 +246,17 @@ sub _judge_records ($self) {
     return;
 }
 
-# What the zone has of the providers' refusals. A rough caller can leave before
-# one is there.
+# What the zone has of the refusals of those keys of the pool that are there.
+sub refused ($status) {
+    return sum0 map { values %{$_->{refusals}} }
+        grep { $_->{name} ne 'far-0' } @{$status->{credentials} // []};
+}
+
+# What the zone had of the providers' refusals before keys were changed, and
+# has since. A rough caller can leave before one is there.
 sub _judge_refused ($self) {
     my $refused = $self->{count}{refused} // 0;
-    my $zone    = sum0 map { values %{$_->{refusals}} }
-        grep { $_->{name} ne 'far-0' } @{$self->status->{credentials} // []};
+    my $zone    = $self->counted + refused($self->status);
     $self->_say("refused credentials: $zone, of $refused");
     $self->_fault('refused credentials') if $zone > $refused;
     $self->_fault('no credential was refused') if !$zone && $self->is_long;
