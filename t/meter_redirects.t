@@ -16,6 +16,7 @@ my $nginx = Metered->new(
             {tokens => 1_000_000, per => 'month'}]},
         timeout => {limits => [{requests => 1, per => 'month'},
             {tokens => 1_000_000, per => 'month'}]},
+        unsent  => {limits => [{requests => 1, per => 'month'}]},
         models  => {models => ['gpt-5*']},
         tried   => {limits => [{requests => 1, per => 'month'}]},
     },
@@ -26,6 +27,11 @@ my $nginx = Metered->new(
             error_page     502 = @team;
         }
         location @team { keystile_pass http://%%PROVIDER%%; }
+        location /broken/ {
+            keystile_admit any;
+            keystile_pass  http://%%PROVIDER%%;
+            error_page     502 = @gone;
+        }
 
         location /leak/ {
             keystile_pass http://%%GONE%%;
@@ -82,6 +88,17 @@ subtest 'from any caller to a client' => sub {
     is statuses('once', 3, '/any/x'), '200 429 429',
         'the limits of the client hold';
     is $nginx->totals('once')->{requests}, 1, 'whose turn it is';
+};
+
+# What the first location had sent was taken for the client's, though nothing of
+# it went up in the second.
+subtest 'sent for any caller, and not for a client' => sub {
+    $provider->forget->answer(sub ($request) { $request->connection->close });
+    is statuses('unsent', 1, '/broken/x'), '502', 'neither answers';
+    is scalar @{$provider->requests}, 1, 'though the first was asked';
+    my $client = $nginx->client_of($nginx->idle, 'unsent');
+    is $client->{totals}{requests}, 0, 'the client has asked none';
+    is $client->{limits}[0]{current_value}, 0, 'nor is it charged';
 };
 
 # What the first location had set aside was given back only to those whom the

@@ -26,6 +26,9 @@ my $nginx  = Metered->new(
         cut      => $TOKENS,
         whole    => $TOKENS,
         refused  => $TOKENS,
+        ahead    => $TOKENS,
+        twice    => $TOKENS,
+        before   => $TOKENS,
         begun    => $TOKENS,
         early    => $TOKENS,
         unasked  => $TOKENS,
@@ -93,6 +96,20 @@ subtest 'an error amid an answer' => sub {
     is $client->{limits}[0]{reserved_value}, 0, 'with nothing left set aside';
 };
 
+# The client sends it ahead of its turn: then that has ended before there is an
+# answer, which was then a turn more.
+subtest 'an error before an answer' => sub {
+    my ($wire, $far) = pair('before');
+    relay($wire, $far, '{"type":"bogus"}', $CREATE);
+    relay($far, $wire, encode_json({type => 'error', status => 400,
+        error => {type => 'invalid_request_error', message => 'no'}}),
+        response_messages(%TURN, id => 'resp_e'));
+    my $client = counted('before', $wire);
+    is $client->{totals}{requests}, 1, 'one turn';
+    is $client->{totals}{output_tokens}, 60_000, 'is counted';
+    is $client->{limits}[0]{current_value}, 110_000, 'and charged';
+};
+
 # Nobody sees what such an answer costs, if the client then leaves. One that
 # ended by its error, as what comes next shows, costs nothing.
 subtest 'a client that leaves after an error' => sub {
@@ -106,6 +123,8 @@ subtest 'a client that leaves after an error' => sub {
         cut     => [1, $first, $error, $rest[0]],
         whole   => [0, $first, $error, $failed],
         refused => [0, $error],
+        ahead   => [1, $error, $first, $rest[0]],
+        twice   => [1, $first, $error, $error, $rest[0]],
     );
     for my $id (sort keys %cases) {
         my ($missing, @messages) = @{$cases{$id}};

@@ -130,6 +130,49 @@ subtest 'what is no turn' => sub {
     is scalar(my @all = $nginx->lines), 6, 'none more';
 };
 
+# The error was taken for the answer, and what came after it was not recorded.
+subtest 'an answer that goes on after an error' => sub {
+    my $error = encode_json({type => 'error', status => 400,
+        error => {type => 'invalid_request_error', message => 'no'}});
+    my @answer = response_messages(%TURN);
+    my %cases = (
+        'amid it'              => [[$answer[0], $error], @answer[1 .. $#answer]],
+        'before it'            => [[$error], @answer],
+        'before it, with more' =>
+            [[$error], '{"type":"codex.rate_limits"}', @answer],
+    );
+    for my $name (sort keys %cases) {
+        my ($begin, @rest) = @{$cases{$name}};
+        for my $is_cut (0, 1) {
+            my ($wire, $far) = pair();
+            my @lines = $nginx->recorded(sub {
+                ask($wire, $far, create());
+                answer($wire, $far, @$begin, @rest[0 .. $#rest - $is_cut]);
+                return if !$is_cut;
+                $wire->close;
+                $far->await_end;
+            }, 2);
+            my $text = $is_cut ? 'Hi' : 'message';
+            is $lines[0]{status}, 400, "$name: the error";
+            is $lines[1]{dropped}, $is_cut ? 'client_disconnect' : undef,
+                'the rest';
+            is $lines[1]{request}, undef, 'which is to no request';
+            is $lines[1]{usage}{output}, $is_cut ? undef : 20, 'its usage';
+            like encode_json($lines[1]{response}), qr/$text/, 'what it says';
+            $_->close for $wire, $far;
+        }
+    }
+    my ($wire, $far) = pair();
+    my @lines = $nginx->recorded(sub {
+        ask($wire, $far, create());
+        answer($wire, $far, $error, '{"type":"codex.rate_limits"}');
+        $wire->close;
+        $far->await_end;
+    });
+    is scalar @lines, 1, 'none that does not';
+    is $lines[0]{status}, 400, 'has another line';
+};
+
 subtest 'a reply that is made of its items' => sub {
     my ($wire, $far) = pair();
     my @items = map { {type => 'message', id => "i$_"} } 0, 1;

@@ -88,9 +88,10 @@ bool is_message(std::string_view before, std::string_view) noexcept {
     constexpr std::string_view kBlanks = " \t\r\n\xEF\xBB\xBF";
     before.remove_prefix(
         std::min(before.find_first_not_of(kBlanks), before.size()));
-    bool is_html = before.starts_with('<');
-    return before.empty() || (is_html && before.ends_with('>')) ||
-           begins_member(before, kMessageMembers);
+    auto tag = before;
+    trim_end(tag);
+    bool is_html = tag.starts_with('<') && tag.ends_with('>');
+    return before.empty() || is_html || begins_member(before, kMessageMembers);
 }
 
 // The runs of a secret, a bit for each: what has no bit is none of them. A

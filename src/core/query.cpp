@@ -8,7 +8,8 @@
 namespace keystile {
 namespace {
 
-// Written as `comparable` below leaves them: lower case, no dashes.
+// Written as `comparable` below leaves them: lower case, no dashes,
+// and without the "$" of Google's system parameters.
 constexpr std::array<std::string_view, 10> kKeyNames{
     "key",        "apikey",      "accesstoken",     "authorization",
     "xapikey",    "xgoogapikey", "subscriptionkey", "authtoken",
@@ -50,7 +51,7 @@ bool parameter_carries_key(std::string_view name) noexcept {
 
     while (!name.empty()) {
         char c = lower(take_decoded(name));
-        if (c == '-' || c == '_' || c == ' ') {
+        if (c == '-' || c == '_' || c == ' ' || c == '$') {
             continue;
         }
         if (size == comparable.size()) {

@@ -55,6 +55,7 @@ struct RecordHead {
     std::uint16_t milliseconds = 0;
     bool is_websocket = false;
     bool has_bodies = true;      // bodies=on
+    bool has_request = true;     // not more of an answer that had a line
     unsigned status = 0;         // the provider's; 0: it sent none
     std::uint64_t duration = 0;  // in milliseconds
     std::optional<std::uint64_t> first_token;  // the same

@@ -274,6 +274,10 @@ void Line::put_request() noexcept {
     auto text = request_.text.view();
     auto size = line_.size();
     json_.name("request");
+    if (head_.has_bodies && !head_.has_request) {
+        json_.null();
+        return;
+    }
     json_.raw();
     auto begin = line_.size();
     bool is_json = !request_.is_cut && put_compact_json(text, line_);

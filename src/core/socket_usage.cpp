@@ -66,10 +66,12 @@ void SocketUsage::take_text(std::string_view text) noexcept {
 }
 
 bool SocketUsage::end_text() noexcept {
+    bool is_answer = scan_.is_amid_answer();
+    bool ends_answer = scan_.end_text();
     if (texts_ != nullptr) {
-        texts_->provider_end();
+        texts_->provider_end(is_answer && !ends_answer);
     }
-    return scan_.end_text();
+    return ends_answer;
 }
 
 // Most messages come whole, and their type says that there is nothing in
@@ -82,7 +84,7 @@ void SocketUsage::skip_unwanted(std::string_view &piece) const noexcept {
         }
         if (texts_ != nullptr) {
             texts_->provider_text(text);
-            texts_->provider_end();
+            texts_->provider_end(true);
         }
         auto end = text.data() + text.size() - piece.data();
         piece.remove_prefix(static_cast<std::size_t>(end));
@@ -107,7 +109,8 @@ void SocketUsage::ask(const TurnRequest &request) noexcept {
 
 bool SocketUsage::in_doubt() const noexcept {
     auto next = scan_.answer_id();
-    return in_doubt_ && (next == 0 || next == answered_);
+    bool is_new = next != 0 && next != answered_;
+    return is_new ? waiting_ == 0 : in_doubt_;
 }
 
 void SocketUsage::ask_nothing() noexcept {
@@ -122,6 +125,7 @@ std::optional<Usage> SocketUsage::answer() noexcept {
     auto id = scan_.answer_id();
     scan_.start_answer();
     bool has_figures = usage.input || usage.output;
+    bool had_begun = id != 0 || !usage.error;
     if (id != 0 && id == answered_) {
         // The error was an answer to something else: what it cost is yet to
         // be counted.
@@ -133,11 +137,19 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         usage.late = true;
         return usage;
     }
-    answered_ = id;
-    had_figures_ = has_figures;
-    in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
-    prewarms_ >>= 1;
-    waiting_ -= waiting_ > 0 ? 1 : 0;
+    if (had_begun) {
+        answered_ = id;
+        had_figures_ = has_figures;
+        in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
+    }
+    if (waiting_ != 0) {
+        prewarms_ >>= 1;
+        waiting_--;
+        excused_ += had_begun ? 0 : 1;
+    } else if (had_begun && excused_ != 0) {
+        excused_--;
+        usage.late = true;
+    }
     return usage;
 }
 

@@ -3,9 +3,9 @@
 //
 // A provider answers one response.create after another, in their order: the
 // oldest that is not answered is the one that the next answer is for. An
-// answer that ends twice, by an error and then as failed, is one. An error in
-// the midst of an answer may also be for another message, and the answer go
-// on: what it cost is then told late, or is in doubt.
+// answer that ends twice, by an error and then as failed, is one. But an error
+// may also be for another message, and the answer be yet to come, or go on:
+// what it cost is then told late, or is in doubt.
 
 #pragma once
 
@@ -32,8 +32,10 @@ public:
     // The same of one that asks for none, or does not go up.
     virtual void not_asked() noexcept = 0;
 
+    // `is_answer`: what the provider has said since an answer ended is part of
+    // another, or of more of the same; and not only of how one ended.
     virtual void provider_text(std::string_view text) noexcept = 0;
-    virtual void provider_end() noexcept = 0;
+    virtual void provider_end(bool is_answer) noexcept = 0;
 
 protected:
     ~SocketTexts() = default;
@@ -49,8 +51,9 @@ public:
     std::optional<TurnRequest> from_client(std::string_view &piece) noexcept;
 
     // The same, but returns every message, and takes none for a turn until
-    // ask() says so; one of the two is to be called for each. A binary message, which is not looked into, is one that
-    // creates what cannot be read.
+    // ask() says so: it or ask_nothing() is to be called for each. A binary
+    // message, which is not looked into, is one that creates what cannot be
+    // read.
     std::optional<TurnRequest> next_message(std::string_view &piece) noexcept;
     void ask(const TurnRequest &request) noexcept;
     void ask_nothing() noexcept;
@@ -70,7 +73,9 @@ public:
     // closes.
     Usage unfinished() const noexcept;
 
-    // Whether the last turn that has ended may go on, and tell what it cost.
+    // Whether an answer that no turn waits for may be under way, and have
+    // cost something: of a turn that has ended by an error, or that nobody
+    // asked for.
     bool in_doubt() const noexcept;
 
     // The frames of each direction: whether they are broken, and where a
@@ -95,6 +100,8 @@ private:
     std::uint64_t answered_ = 0;  // UsageScan::answer_id() of the last answer
     bool had_figures_ = false;    // of that answer
     bool in_doubt_ = false;       // that answer, until another begins
+    std::size_t excused_ = 0;     // turns that ended by an error before there
+                                  // was an answer, which may yet come
     std::size_t waiting_ = 0;
     std::uint64_t prewarms_ = 0;  // a bit for each that waits, the oldest
                                   // lowest; after 64, all count as turns

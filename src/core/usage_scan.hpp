@@ -31,8 +31,8 @@ struct Usage {
     std::uint16_t error_status = 0;  // that an error on a socket gives: as of
                                      // HTTP; 0: none
     bool is_token_count = false;     // no model was asked, tokens were counted
-    bool late = false;     // of an answer that had ended, without figures,
-                           // by an error; only set by SocketUsage
+    bool late = false;     // of a turn that had ended, without figures, by an
+                           // error; only set by SocketUsage
     bool prewarm = false;  // asked for with "generate": false; never an HTTP
                            // reply, only set by SocketUsage
 };
@@ -69,6 +69,11 @@ public:
     // Tells the answers of a socket apart: of the id that the provider gave
     // to this one, or 0.
     std::uint64_t answer_id() const noexcept { return id_; }
+
+    // Whether an answer has begun, or the text so far is a part of one.
+    bool is_amid_answer() const noexcept {
+        return id_ != 0 || event_ == Event::unwanted;
+    }
 
     // To be called where the transport shows that an answer is complete.
     void set_complete() noexcept { is_complete_ = true; }

@@ -246,6 +246,7 @@ void Exchange::settle_meter() noexcept {
     }
     meter->close();
     was_sent_ = false;
+    attempt.was_sent = false;
     may_be_charged = false;
 }
 

@@ -65,11 +65,15 @@ void Recorder::begin(ngx_http_request_t *r, Exchange &exchange) noexcept {
     r->preserve_body = 1;  // nginx would close its file when the reply begins
 }
 
-void Recorder::describe_request(RecordHead &head) const noexcept {
-    const auto &permit = **exchange_.decision();
+void Recorder::set_time(RecordHead &head) noexcept {
     auto *tp = ngx_timeofday();
     head.seconds = tp->sec;
     head.milliseconds = static_cast<std::uint16_t>(tp->msec);
+}
+
+void Recorder::describe_request(RecordHead &head) const noexcept {
+    const auto &permit = **exchange_.decision();
+    set_time(head);
     head.has_bodies = conf_.bodies;
     head.is_websocket = permit.websocket();
     head.method.set(ngx::view(r_->method_name));

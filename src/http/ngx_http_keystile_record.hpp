@@ -53,7 +53,8 @@ public:
     // A WebSocket is open: its turns are recorded one by one.
     void open_socket() noexcept;
 
-    // Of the oldest turn that waits. Requires nothing of it: there may be
+    // Of the oldest turn that waits, or, where its usage comes late, of what
+    // came after that turn's error. Requires nothing of them: there may be
     // none.
     void end_turn(const Usage &usage, Picodollars cost) noexcept;
 
@@ -62,7 +63,7 @@ public:
     void asked(const TurnRequest &request) noexcept override;
     void not_asked() noexcept override;
     void provider_text(std::string_view text) noexcept override;
-    void provider_end() noexcept override { in_message_ = false; }
+    void provider_end(bool is_answer) noexcept override;
 
 private:
     // A turn of a socket that waits for its answer, or that is being asked.
@@ -74,14 +75,29 @@ private:
 
     static constexpr std::size_t kMostWaiting = 64;
 
+    // What came after an error that had ended a turn, while none waited: the
+    // rest of its answer may be among it.
+    struct Rest {
+        RecordJob *job;
+        ngx_msec_t began;
+        bool may_come;
+        bool is_answer;  // and not what a provider says besides
+    };
+
     void describe_request(RecordHead &head) const noexcept;
     void describe_reply(RecordHead &head) const noexcept;
     void take_body(RecordBytes &bytes) const noexcept;
     RecordJob *likeness() const noexcept;
+    static void set_time(RecordHead &head) noexcept;
     bool knows_cost() const noexcept;
     RecordEnd end_of(ngx_int_t rc) const noexcept;
     void time_job(RecordJob &job, ngx_msec_t began) const noexcept;
     void submit(RecordJob *job) noexcept;
+    void begin_message() noexcept;
+    bool may_keep_rest() noexcept;
+    void end_job(RecordJob *job, ngx_msec_t began, const Usage &usage,
+                 Picodollars cost) noexcept;
+    void end_rest(RecordEnd end) noexcept;
     void end_waiting(RecordEnd end) noexcept;
     void give_up() noexcept;
 
@@ -94,8 +110,9 @@ private:
 
     // Of a socket.
     bool is_socket_ = false;
-    bool in_message_ = false;  // of the provider's
-    bool is_answer_ = false;   // that message
+    bool in_message_ = false;    // of the provider's
+    RecordJob *into_ = nullptr;  // where it is kept
+    Rest rest_{};
     RecordJob *asking_ = nullptr;
     Waiting *waiting_ = nullptr;  // kMostWaiting of them
     std::size_t first_ = 0;

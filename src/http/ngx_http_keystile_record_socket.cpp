@@ -64,56 +64,116 @@ void Recorder::asked(const TurnRequest &request) noexcept {
         drop_record_job(job);
         return give_up();
     }
-    auto *tp = ngx_timeofday();
-    job->record.head.seconds = tp->sec;
-    job->record.head.milliseconds = static_cast<std::uint16_t>(tp->msec);
+    set_time(job->record.head);
     waiting_[(first_ + count_) % kMostWaiting] = {job, ngx_current_msec,
                                                   request.prewarm};
     count_++;
 }
 
 void Recorder::provider_text(std::string_view text) noexcept {
-    bool begins = !std::exchange(in_message_, true);
-    if (begins) {
-        is_answer_ = count_ != 0;  // and not one to what is asked meanwhile
+    if (!std::exchange(in_message_, true)) {
+        begin_message();
     }
-    if (!is_socket_ || !is_answer_ || count_ == 0) {
+    if (is_socket_ && into_ != nullptr) {
+        into_->record.response.append(text);
+    }
+}
+
+// It is no answer to what is asked meanwhile.
+void Recorder::begin_message() noexcept {
+    into_ = nullptr;
+    if (!is_socket_ || (count_ == 0 && !may_keep_rest())) {
         return;
     }
-    auto &waiting = waiting_[first_];
-    auto &record = waiting.job->record;
-    if (begins) {
-        record.response.append({&kMessageMark, 1});
-    }
+    into_ = count_ != 0 ? waiting_[first_].job : rest_.job;
+    auto began = count_ != 0 ? waiting_[first_].began : rest_.began;
+    auto &record = into_->record;
+    record.response.append({&kMessageMark, 1});
     if (!record.head.first_token) {
-        record.head.first_token = ngx_current_msec - waiting.began;
+        record.head.first_token = ngx_current_msec - began;
     }
-    record.response.append(text);
+}
+
+bool Recorder::may_keep_rest() noexcept {
+    if (!rest_.may_come) {
+        return false;
+    }
+    if (rest_.job == nullptr) {
+        rest_.job = likeness();
+        rest_.began = ngx_current_msec;
+        if (rest_.job == nullptr) {
+            return false;
+        }
+        set_time(rest_.job->record.head);
+        rest_.job->record.head.has_request = false;
+    } else if (!rest_.is_answer) {
+        rest_.job->record.response.restart(conf_.most);
+    }
+    return true;
+}
+
+void Recorder::provider_end(bool is_answer) noexcept {
+    in_message_ = false;
+    if (is_answer && into_ != nullptr && into_ == rest_.job) {
+        rest_.is_answer = true;
+    }
 }
 
 void Recorder::end_turn(const Usage &usage, Picodollars cost) noexcept {
-    if (!is_socket_ || count_ == 0) {
+    if (!is_socket_) {
+        return;
+    }
+    into_ = nullptr;
+    if (usage.late) {
+        auto rest = std::exchange(rest_, Rest{});
+        if (rest.job != nullptr) {
+            end_job(rest.job, rest.began, usage, cost);
+        }
+        return;
+    }
+    if (count_ == 0) {
         return;
     }
     auto &waiting = waiting_[first_];
     first_ = (first_ + 1) % kMostWaiting;
     count_--;
+    rest_.may_come = rest_.may_come || (usage.error && !usage.complete);
     // Not every server knows what "generate": false means.
     if (waiting.prewarm && usage.output.value_or(0) == 0) {
         drop_record_job(waiting.job);
         return;
     }
-    auto &head = waiting.job->record.head;
+    end_job(waiting.job, waiting.began, usage, cost);
+}
+
+void Recorder::end_job(RecordJob *job, ngx_msec_t began, const Usage &usage,
+                       Picodollars cost) noexcept {
+    auto &head = job->record.head;
     head.usage = usage;
     if (knows_cost()) {
         head.cost = cost;
     }
-    time_job(*waiting.job, waiting.began);
-    submit(waiting.job);
+    time_job(*job, began);
+    submit(job);
+}
+
+// The socket closes.
+void Recorder::end_rest(RecordEnd end) noexcept {
+    auto rest = std::exchange(rest_, Rest{});
+    if (rest.job == nullptr || !rest.is_answer) {
+        drop_record_job(rest.job);
+        return;
+    }
+    rest.job->record.head.end = end;
+    time_job(*rest.job, rest.began);
+    submit(rest.job);
 }
 
 void Recorder::end_waiting(RecordEnd end) noexcept {
+    end = end == RecordEnd::whole ? RecordEnd::provider_left : end;
+    into_ = nullptr;
     drop_record_job(std::exchange(asking_, nullptr));
+    end_rest(end);
     for (; count_ != 0; count_--) {
         auto &waiting = waiting_[first_];
         first_ = (first_ + 1) % kMostWaiting;
@@ -122,7 +182,7 @@ void Recorder::end_waiting(RecordEnd end) noexcept {
             continue;
         }
         auto &head = waiting.job->record.head;
-        head.end = end == RecordEnd::whole ? RecordEnd::provider_left : end;
+        head.end = end;
         time_job(*waiting.job, waiting.began);
         submit(waiting.job);
     }

@@ -72,10 +72,10 @@ void Tunnel::close() noexcept {
     if (pending_ != nullptr) {
         meter_->settle(pending_->turn, Outcome{});  // it never was whole
     }
-    if (usage_.in_doubt()) {
-        charge_doubted();
-    }
     auto usage = usage_.unfinished();
+    if (usage_.in_doubt()) {
+        charge_doubted(std::exchange(usage, Usage{}));
+    }
     for (auto *waiting = first_; waiting != nullptr; waiting = waiting->next) {
         meter_->settle(
             waiting->turn,

@@ -72,7 +72,7 @@ private:
     void settle_turn(const Usage &usage) noexcept;
     Picodollars cost() const noexcept;
     void charge_unasked(const Usage &usage) noexcept;
-    void charge_doubted() noexcept;
+    void charge_doubted(const Usage &usage) noexcept;
     Waiting *make_waiting() noexcept;
 
     bool refuse(Denial denial) noexcept;

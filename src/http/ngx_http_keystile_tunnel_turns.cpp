@@ -86,7 +86,7 @@ void Tunnel::end_turn(const Usage &usage) noexcept {
     if (usage.error_status == NGX_HTTP_TOO_MANY_REQUESTS) {
         note_limited_turn(r_, exchange_);
     }
-    if (exchange_.recorder == nullptr || usage.late) {
+    if (exchange_.recorder == nullptr) {
         return settle_turn(usage);
     }
     auto cost_before = cost();
@@ -114,7 +114,7 @@ void Tunnel::settle_turn(const Usage &usage) noexcept {
     waiting->next = std::exchange(spare_, waiting);
 }
 
-// An error took the place of its answer, or the provider answers by itself.
+// An error was taken for its answer, or the provider answers by itself.
 void Tunnel::charge_unasked(const Usage &usage) noexcept {
     if (meter_ == nullptr || !(usage.input || usage.output)) {
         return;
@@ -127,15 +127,16 @@ void Tunnel::charge_unasked(const Usage &usage) noexcept {
         Outcome{.was_sent = !usage.late, .is_open = false, .usage = usage});
 }
 
-// An answer that nobody has seen the end of, after an error in its midst.
-void Tunnel::charge_doubted() noexcept {
+// An answer that nobody has seen the end of, and no turn waits for: after an
+// error, as a rule.
+void Tunnel::charge_doubted(const Usage &usage) noexcept {
     Turn turn{};
     turn.began = ngx_current_msec;
     turn.likely_input = Meter::kUnknownInput;
     turn.model = doubted_;
     turn.unasked = true;
-    meter_->settle(turn,
-                   Outcome{.was_sent = false, .is_open = true, .usage = {}});
+    meter_->settle(
+        turn, Outcome{.was_sent = false, .is_open = true, .usage = usage});
 }
 
 bool Tunnel::refuse(Denial denial) noexcept {

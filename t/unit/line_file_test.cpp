@@ -58,6 +58,12 @@ TEST_F(LineFileTest, BeginsALineAfterATornOne) {
     EXPECT_EQ(file.append("c\n", 0), RecordLoss::none);
     EXPECT_EQ(file.append("d\n", 0), RecordLoss::none);
     EXPECT_EQ(content(), "a\nb\nc\nd\n");
+
+    std::ofstream{path_} << "a\nb";
+    EXPECT_EQ(file.append("c\n", 5), RecordLoss::file_full);
+    EXPECT_EQ(content(), "a\nb");
+    EXPECT_EQ(file.append("c\n", 6), RecordLoss::none);
+    EXPECT_EQ(content(), "a\nb\nc\n");
 }
 
 TEST_F(LineFileTest, MakesNoFileAndFollowsNoLink) {

@@ -23,6 +23,7 @@ TEST(ProviderRefusal, OfTheCredential) {
             "\r\nIncorrect API key provided",
             "\xEF\xBB\xBF\r\n<html><p>Invalid API key</p>",
             "<html>Invalid Subscription Key</html>",
+            "<html>\n <p>\n   Invalid API key\n </p>",
         }) {
         EXPECT_TRUE(says_credential_is_bad(body)) << body;
     }

@@ -140,6 +140,8 @@ TEST(SocketUsage, AnAnswerMayGoOnAfterAnError) {
         {text(created("r1")), true},
         {text(created("r2")), false},
         {text(completed("r1", "5")), false},
+        {text(kError), true},
+        {text(kError) + text(completed("r1", "5")), false},
         {failed, false},
     };
     for (const auto &c : cases) {
@@ -153,10 +155,45 @@ TEST(SocketUsage, AnAnswerMayGoOnAfterAnError) {
         answered(socket, text(created("r3")) + text(completed("r3", "1")));
         EXPECT_FALSE(socket.in_doubt()) << c.then;
     }
-    SocketUsage refused;
-    asked(refused, kTurn);
-    answered(refused, text(kError));
-    EXPECT_FALSE(refused.in_doubt());
+    SocketUsage alone;
+    asked(alone, kTurn);
+    answered(alone, begun + text(kError));
+    EXPECT_TRUE(alone.in_doubt());
+    EXPECT_EQ(answered(alone, text(completed("r1", "5"))),
+              "in 10 out 5 of gpt-5 complete late|");
+}
+
+// The client sent that before it asked.
+TEST(SocketUsage, AnAnswerMayBeginAfterAnError) {
+    SocketUsage socket;
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(kError)), "error|");
+    EXPECT_FALSE(socket.in_doubt());
+    EXPECT_EQ(answered(socket, text(created("r1"))), "");
+    EXPECT_TRUE(socket.in_doubt());
+    EXPECT_EQ(text_of(socket.unfinished()), "of gpt-5");
+    EXPECT_EQ(answered(socket, text(completed("r1", "5"))),
+              "in 10 out 5 of gpt-5 complete late|");
+    EXPECT_FALSE(socket.in_doubt());
+    EXPECT_EQ(answered(socket, text(completed("r2", "1"))),
+              "in 10 out 1 of gpt-5 complete|");
+}
+
+// As many as were asked for are turns, whichever of them the errors ended.
+TEST(SocketUsage, AnErrorBeforeTheAnswersOfTwoTurns) {
+    SocketUsage socket;
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(kError)), "error|");
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(created("r1")) + text(kError)),
+              "of gpt-5 error|");
+    EXPECT_EQ(
+        answered(socket, text(completed("r1", "5")) + text(created("r2")) +
+                             text(completed("r2", "6"))),
+        "in 10 out 5 of gpt-5 complete late|"
+        "in 10 out 6 of gpt-5 complete late|");
+    EXPECT_FALSE(socket.in_doubt());
+    EXPECT_EQ(socket.waiting(), 0U);
 }
 
 TEST(SocketUsage, WhatHasNotEnded) {
