@@ -18,7 +18,8 @@ my $nginx    = Nginx->new(log => '$uri $status $keystile_credential '
         . '"$upstream_status" $keystile_decision');
 my $pool = Pool->new(provider => $provider, nginx => $nginx);
 $pool->location('plain', 3);
-$pool->location($_, 2) for qw(body early head limited spoken echo);
+$pool->location($_, 2)
+    for qw(body early head limited spoken echo google xai);
 $pool->location('forbidden', 2, 'keystile_next_credential http_403;');
 $pool->location('unlisted',  2, 'keystile_next_credential http_401;');
 $pool->location('off',       2, 'keystile_next_credential off;');
@@ -125,6 +126,23 @@ subtest 'rate limits' => sub {
     like $nginx->error_log,
         qr/\[warn\].*credential "limited-1" is left alone for 30 seconds: the/,
         'for as long as it says';
+};
+
+# Google's and xAI's.
+subtest 'a 400 for the key' => sub {
+    for my $body ('{"error":{"code":400,"message":"API key not valid. Please '
+            . 'pass a valid API key.","status":"INVALID_ARGUMENT"}}',
+        '{"code":"Client specified an invalid argument",'
+            . '"error":"Incorrect API key provided: sk***ey."}') {
+        my $name = $body =~ /INVALID/ ? 'google' : 'xai';
+        $pool->fates($name => [400, [], $body]);
+        is $pool->ask($name)->json->{by}, "$name-2", "$name: the next";
+        is $pool->sent, "$name-1 $name-2", 'one try each';
+    }
+    my $echo = '{"error":{"message":"model \\"Invalid API key\\" is unknown"}}';
+    $pool->fates(spoken => [400, [], $echo]);
+    is $pool->ask('spoken')->body, $echo, 'one that repeats such words passes';
+    is $pool->sent, 'spoken-1', 'after one try';
 };
 
 subtest 'what is no refusal of the credential' => sub {

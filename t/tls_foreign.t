@@ -79,6 +79,8 @@ $nginx->start(<<'CONF',
             keystile_pass https://gate; }
         location /once/ { keystile_ssl_name a.example.com;
             keystile_next_upstream off; keystile_pass https://gate; }
+        location /file/ { keystile_ssl_name a.example.com;
+            client_body_in_file_only clean; keystile_pass https://gate; }
         location /group/a/ { keystile_ssl_name a.example.com;
             keystile_pass https://group; }
         location /group/b/ { keystile_ssl_name b.example.com;
@@ -140,6 +142,18 @@ subtest 'where nothing is tried twice' => sub {
         $verdict->admitted("$_, round $round",
             request($nginx->port, target => "/$_/responses",
                 method => 'POST', body => '{}')) for qw(b once);
+    }
+};
+
+# It is read again from its beginning.
+subtest 'a body in a file' => sub {
+    for my $round (1 .. 3) {
+        $verdict->admitted("b, round $round",
+            request($nginx->port, target => '/b/responses'));
+        my $request = $verdict->admitted("file, round $round",
+            request($nginx->port, target => '/file/responses',
+                method => 'POST', body => '{"a":1}')) // last;
+        is $request->body, '{"a":1}', 'is sent again';
     }
 };
 

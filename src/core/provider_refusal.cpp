@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ascii.hpp"
+#include "json_scan.hpp"
 
 namespace keystile {
 namespace {
@@ -94,6 +95,31 @@ bool is_message(std::string_view before, std::string_view) noexcept {
     return before.empty() || is_html || begins_member(before, kMessageMembers);
 }
 
+constexpr bool is_lower_or_digit(char c) noexcept {
+    return is_digit(c) || (c >= 'a' && c <= 'z');
+}
+
+// The length of what all keys of a kind begin with: "sk-proj-", "AIza". Anyone
+// knows it, and could have a provider repeat it. None where not much is left.
+std::size_t public_prefix(std::string_view secret) noexcept {
+    constexpr std::string_view kGoogle = "AIza";
+    constexpr std::size_t kLongestWord = 8;
+    constexpr std::size_t kLeastSecret = 16;
+    constexpr int kMostWords = 3;
+
+    std::size_t size = secret.starts_with(kGoogle) ? kGoogle.size() : 0;
+    for (int i = 0; i < kMostWords; i++) {
+        auto end = std::min(secret.find_first_of("-_", size), secret.size());
+        auto word = secret.substr(size, end - size);
+        if (word.size() > kLongestWord || end == secret.size() ||
+            !all<is_lower_or_digit>(word)) {
+            break;
+        }
+        size = end + 1;
+    }
+    return secret.size() - size < kLeastSecret ? 0 : size;
+}
+
 // The runs of a secret, a bit for each: what has no bit is none of them. A
 // token of a login has thousands, and what is searched may be long.
 class Runs {
@@ -134,7 +160,39 @@ bool says_credential_is_bad(std::string_view body) noexcept {
                        });
 }
 
+bool error_says_credential_is_bad(std::string_view body) noexcept {
+    enum : std::uint8_t { kName = 1, kText };
+    constexpr static std::array<JsonMember, 4> error_members{{
+        {"type", kName},
+        {"code", kName},
+        {"status", kName},
+        {"message", kText},
+    }};
+    constexpr static JsonShape error{error_members};
+    constexpr static std::array<JsonMember, 1> members{
+        {{"error", kText, &error}}};
+    constexpr static JsonShape document{members};
+
+    JsonScan scan{document};
+    while (auto value = scan.next(body)) {
+        auto text = value->text;
+        auto is_name = [text](auto known) {
+            return equals_ignoring_case(text, known);
+        };
+        auto begins_so = [text](auto known) {
+            return equals_ignoring_case(text.substr(0, known.size()), known);
+        };
+        if (value->field == kName
+                ? std::any_of(kCodes.begin(), kCodes.end(), is_name)
+                : std::any_of(kMessages.begin(), kMessages.end(), begins_so)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool repeats_secret(std::string_view body, std::string_view secret) noexcept {
+    secret.remove_prefix(public_prefix(secret));
     const Runs runs{secret};
     for (std::size_t i = 0; i + kTellingRun <= body.size(); i++) {
         if (runs.may_hold(body.data() + i) &&

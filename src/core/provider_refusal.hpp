@@ -18,11 +18,17 @@ namespace keystile {
 // text from what stands in front of a provider.
 bool says_credential_is_bad(std::string_view body) noexcept;
 
+// The same of a 400, by which Google and xAI refuse a key. Most are about the
+// request, and repeat what they like of it: it counts only where the error
+// itself is named or begins so.
+bool error_says_credential_is_bad(std::string_view body) noexcept;
+
 // A run of a secret that is worth hiding, and too long to be there by chance
 // in an error message.
 inline constexpr std::size_t kTellingRun = 6;
 
-// Whether `body` repeats kTellingRun or more bytes of `secret` in a row.
+// Whether `body` repeats kTellingRun or more bytes of `secret` in a row, but
+// for what all keys of its kind begin with.
 bool repeats_secret(std::string_view body, std::string_view secret) noexcept;
 
 // The same for a body that comes in pieces.

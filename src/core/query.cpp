@@ -45,6 +45,30 @@ bool parameter_is(std::string_view name, std::string_view plain) noexcept {
     return plain.empty();
 }
 
+ParameterValues find_parameter(std::string_view query,
+                               std::string_view name) noexcept {
+    ParameterValues found;
+    for_each_parameter(query, [&](std::string_view one) {
+        if (!parameter_is(one, name) || found.count++ != 0) {
+            return true;
+        }
+        // Its value stands behind it in the query.
+        auto end =
+            static_cast<std::size_t>(one.data() - query.data()) + one.size();
+        auto value = query.substr(end, query.find_first_of("&;", end) - end);
+        value.remove_prefix(value.empty() ? 0 : 1);
+        while (!value.empty() && found.fits()) {
+            char c = take_decoded(value);
+            if (found.size < found.bytes.size()) {
+                found.bytes[found.size] = c;
+            }
+            found.size++;
+        }
+        return true;
+    });
+    return found;
+}
+
 bool parameter_carries_key(std::string_view name) noexcept {
     std::array<char, 16> comparable{};
     std::size_t size = 0;

@@ -1,9 +1,11 @@
-// The query of a request target, looked at by parameter name only.
-// Values are the client's business; names are compared percent-decoded, once
+// The query of a request target, looked at by parameter name. Most values are
+// the client's business; names are compared percent-decoded, once
 // (application/x-www-form-urlencoded, WHATWG URL section 5.1).
 
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string_view>
 
 namespace keystile {
@@ -15,6 +17,19 @@ bool parameter_is(std::string_view name, std::string_view plain) noexcept;
 // apiKey, access_token and their relatives, whatever the case or dashes.
 // Keys in a query end up in the logs of everyone who sees the request.
 bool parameter_carries_key(std::string_view name) noexcept;
+
+// The values of the parameters of a (plain) name: how many there are, and the
+// first of them, decoded.
+struct ParameterValues {
+    std::size_t count = 0;
+    std::array<char, 256> bytes;
+    std::size_t size = 0;  // more than there is room for, if it is longer
+
+    bool fits() const noexcept { return size <= bytes.size(); }
+    std::string_view view() const noexcept { return {bytes.data(), size}; }
+};
+ParameterValues find_parameter(std::string_view query,
+                               std::string_view name) noexcept;
 
 // Calls visit(name) with the encoded name of each parameter until it returns
 // false; returns false when a visit did. Both '&' and ';' separate, since

@@ -51,10 +51,12 @@ constexpr std::array<std::string_view, 3> kDroppedPrefixes{
     "x-accel-",
 };
 
-// What a client offers to unpack.
-constexpr std::array<std::string_view, 2> kCodingHeaders{
+// What a client offers to unpack, or wants to have of a reply: Google leaves
+// out what is not named there, the usage too.
+constexpr std::array<std::string_view, 3> kHidingHeaders{
     "accept-encoding",
     "sec-websocket-extensions",
+    "x-goog-fieldmask",
 };
 
 // Subprotocols that are a way to send a header.
@@ -124,7 +126,7 @@ void RequestHeadPolicy::index() noexcept {
     add(names, kDropped);
     add(names, kCredentialHeaders);
     add(names, kCallerHeaders);
-    add(names, kCodingHeaders);
+    add(names, kHidingHeaders);
     add(names, key_headers);
     add(names, overridden);
     for (auto prefix : kDroppedPrefixes) {
@@ -141,7 +143,7 @@ bool forwards_request_header(std::string_view name, std::string_view value,
 }
 
 bool hides_reply(std::string_view name) noexcept {
-    return names_any(kCodingHeaders, name);
+    return names_any(kHidingHeaders, name);
 }
 
 bool connection_names(std::string_view connection,

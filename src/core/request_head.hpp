@@ -33,7 +33,8 @@ struct RequestHeadPolicy {
 bool forwards_request_header(std::string_view name, std::string_view value,
                              const RequestHeadPolicy &policy) noexcept;
 
-// Whether a client offers by it to unpack what we could not read then.
+// Whether by it a client may get a reply that we could not read: it offers to
+// unpack one, or wants but a part.
 bool hides_reply(std::string_view name) noexcept;
 
 // Whether `connection`, the value of a Connection line, names that header.

@@ -76,12 +76,13 @@ bool SocketUsage::end_text() noexcept {
 
 // Most messages come whole, and their type says that there is nothing in
 // them.
-void SocketUsage::skip_unwanted(std::string_view &piece) const noexcept {
+void SocketUsage::skip_unwanted(std::string_view &piece) noexcept {
     while (!piece.empty()) {
         auto text = provider_.whole_text(piece);
         if (text.empty() || !UsageScan::is_unwanted(text)) {
             return;
         }
+        scan_.pass_over();
         if (texts_ != nullptr) {
             texts_->provider_text(text);
             texts_->provider_end(true);

@@ -90,7 +90,7 @@ private:
     std::optional<Usage> answer() noexcept;
     void take_text(std::string_view text) noexcept;
     bool end_text() noexcept;
-    void skip_unwanted(std::string_view &piece) const noexcept;
+    void skip_unwanted(std::string_view &piece) noexcept;
 
     SocketTexts *texts_ = nullptr;
     WebSocketFrames client_;

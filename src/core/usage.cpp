@@ -55,6 +55,7 @@ void UsageReader::skip_unwanted(std::string_view &piece) noexcept {
         if (!event || !UsageScan::is_unwanted(event->data)) {
             return;
         }
+        scan_.pass_over();
         piece.remove_prefix(event->size);
     }
 }

@@ -120,6 +120,7 @@ bool UsageScan::is_unwanted(std::string_view beginning) noexcept {
 
 bool UsageScan::end_text() noexcept {
     bool ends_answer = ends_answer_;
+    texts_++;
     scan_.start();
     event_ = Event::other;
     is_pending_ = false;
@@ -255,6 +256,7 @@ Usage UsageScan::usage() const noexcept {
         all.reasoning = count(kReasoning);
     }
     all.model = model_;
+    all.texts = texts_;
     all.complete = is_complete_;
     all.error = is_error_;
     all.error_status = is_error_ ? status_ : std::uint16_t{0};
@@ -264,6 +266,7 @@ Usage UsageScan::usage() const noexcept {
 
 void UsageScan::start_answer() noexcept {
     seen_ = 0;
+    texts_ = 0;
     id_ = 0;
     model_ = {};
     status_ = 0;

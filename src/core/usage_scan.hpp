@@ -31,8 +31,9 @@ struct Usage {
     std::uint16_t error_status = 0;  // that an error on a socket gives: as of
                                      // HTTP; 0: none
     bool is_token_count = false;     // no model was asked, tokens were counted
-    bool late = false;     // of a turn that had ended, without figures, by an
-                           // error; only set by SocketUsage
+    bool late = false;  // of a turn that had ended, without figures, by an
+                        // error; only set by SocketUsage
+    std::uint64_t texts = 0;  // events, or messages of a socket, that came
     bool prewarm = false;  // asked for with "generate": false; never an HTTP
                            // reply, only set by SocketUsage
 };
@@ -51,6 +52,9 @@ public:
     // Whether a text that begins so, of which nothing was taken, is of no
     // interest: it need not be shown then.
     static bool is_unwanted(std::string_view beginning) noexcept;
+
+    // Counts one that is_unwanted() has told.
+    void pass_over() noexcept { texts_++; }
 
     // The text ended. True if it ends an answer: it is the last event of one,
     // or an error.
@@ -137,6 +141,7 @@ private:
     JsonScan scan_;
     std::array<std::uint64_t, kFields - kCounters> counts_{};
     std::uint32_t seen_ = 0;  // a bit for each of counts_
+    std::uint64_t texts_ = 0;
     std::uint64_t id_ = 0;
     ModelName model_;
     std::uint16_t status_ = 0;    // of the answer, should it be an error

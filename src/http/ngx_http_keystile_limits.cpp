@@ -3,6 +3,7 @@
 #include "core/ascii.hpp"
 #include "core/key_header.hpp"
 #include "core/model_pattern.hpp"
+#include "core/query.hpp"
 #include "core/request_model.hpp"
 #include "ngx_http_keystile_body_pieces.hpp"
 #include "ngx_http_keystile_exchange.hpp"
@@ -139,6 +140,27 @@ bool needs_body(ngx_http_request_t *r, const Exchange &exchange) noexcept {
            !permit_of(exchange).websocket();
 }
 
+bool check_socket_model(Exchange &exchange) noexcept {
+    const auto *client = client_of(exchange);
+    if (client == nullptr || client->models.empty() ||
+        !permit_of(exchange).websocket()) {
+        return true;
+    }
+    auto model = find_parameter(permit_of(exchange).target().query, "model");
+    if (model.count == 0) {
+        return true;
+    }
+    if (model.count != 1 || !model.fits()) {
+        exchange.refuse(Denial::unreadable_model);
+        return false;
+    }
+    if (!may_use(client->models, model.view())) {
+        exchange.refuse(Denial::model_not_allowed);
+        return false;
+    }
+    return true;
+}
+
 bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *zone = loc_conf(r)->meter;
     if (zone == nullptr) {
@@ -187,6 +209,7 @@ void check_body(ngx_http_request_t *r) noexcept {
         }
     } else if (meter != nullptr && has_body(r)) {
         peek(r, meter->http_turn.model);
+        meter->http_turn.is_label = true;
     }
     ngx_http_upstream_init(r);
 }

@@ -9,6 +9,11 @@ namespace keystile {
 
 class Exchange;
 
+// Whether the client may use the model that the target of a WebSocket names,
+// as that of the Realtime interface does. False after a refusal, which is then
+// the exchange's decision.
+bool check_socket_model(Exchange &exchange) noexcept;
+
 // Begins to meter an admitted request, and looks for room in its client's
 // limits; where a rule needs the model, that waits for the body. False after
 // a refusal, which is then the exchange's decision.

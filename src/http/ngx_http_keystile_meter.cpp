@@ -102,6 +102,17 @@ Picodollars Meter::cost(const Usage &usage, const Turn &turn) const noexcept {
     return price == nullptr ? 0 : cost_of(usage, *price);
 }
 
+// The same for limits: what a body is labelled with need not be the model that
+// answers, if that does not say its name.
+Picodollars Meter::likely_cost(const Usage &usage,
+                               const Turn &turn) const noexcept {
+    auto likely = cost(usage, turn);
+    bool is_sure = !turn.is_label || !usage.model.view().empty();
+    const auto *any =
+        is_sure || prices_ == nullptr ? nullptr : prices_->find({});
+    return any == nullptr ? likely : ngx_max(likely, cost_of(usage, *any));
+}
+
 // What a caller calls a model is only believed where a provider has said the
 // same before: anyone could fill the zone with names.
 std::string_view Meter::known(std::string_view model) const noexcept {
@@ -120,11 +131,12 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
     }
     auto outcome = is_free(turn, ended) ? Outcome{} : ended;
     const auto &usage = outcome.usage;
-    Spending spent{.tokens = tokens_of(usage), .cost = cost(usage, turn)};
+    Spending spent{.tokens = tokens_of(usage),
+                   .cost = likely_cost(usage, turn)};
 
     Totals totals;
     add_usage(totals, usage);
-    totals[Figure::cost] = spent.cost;
+    totals[Figure::cost] = cost(usage, turn);
     totals[Figure::requests] = outcome.was_sent;
     bool missing = outcome.is_open && !(usage.complete && has_figures(usage));
     totals[Figure::usage_missing] = missing;
@@ -132,11 +144,13 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
 
     if (missing) {
         // What cannot be seen is taken for what was set aside, at the price
-        // of a model that may not have been known then.
+        // of a model that may not have been known then, and a token for each
+        // event, if those are more.
         auto likely = likely_usage(turn);
         likely.model = usage.model;
+        likely.output = ngx_max(*likely.output, usage.texts);
         spent.tokens = ngx_max(spent.tokens, tokens_of(likely));
-        spent.cost = ngx_max(spent.cost, cost(likely, turn));
+        spent.cost = ngx_max(spent.cost, likely_cost(likely, turn));
     }
     const auto &model = usage.model.view().empty() ? turn.model : usage.model;
     if (!turn.held.empty()) {

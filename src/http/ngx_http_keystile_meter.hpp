@@ -21,6 +21,7 @@ struct Turn {
     ngx_msec_t began = 0;            // ngx_current_msec
     ngx_msec_t first_token = 0;      // the same; 0: there was none yet
     ModelName model;                 // that was asked for, where that is known
+    bool is_label = false;           // the beginning of a body names it so
     std::uint64_t likely_input = 0;  // tokens
     bool unasked = false;            // nothing was set aside for it
     bool prewarm = false;            // neither counted nor billed
@@ -85,6 +86,8 @@ public:
 
 private:
     Picodollars cost(const Usage &usage, const Turn &turn) const noexcept;
+    Picodollars likely_cost(const Usage &usage,
+                            const Turn &turn) const noexcept;
     static void add_first_token(const Turn &turn, Totals &totals) noexcept;
     std::string_view known(std::string_view model) const noexcept;
     void count(std::string_view model, const Totals &totals) noexcept;

@@ -91,6 +91,14 @@ void read_body(ngx_http_request_t *r) noexcept {
         r, ngx_http_special_response_handler(r, NGX_HTTP_REQUEST_TIME_OUT));
 }
 
+// Where a filter has given up the reply of an earlier location, that upstream
+// is still open, and ngx_http_upstream_create() would end it: to be done before
+// anything is ready for the next.
+ngx_int_t end_earlier_upstream(ngx_http_request_t *r) noexcept {
+    bool is_open = r->upstream != nullptr && r->upstream->cleanup != nullptr;
+    return is_open ? ngx_http_upstream_create(r) : NGX_OK;
+}
+
 }  // namespace
 
 ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
@@ -106,7 +114,11 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     if (!decision) {
         return refuse(r, decision.error().denial);
     }
-    if (!check_limits(r, *exchange) || !lend_credential(r, *exchange)) {
+    if (end_earlier_upstream(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!check_socket_model(*exchange) || !check_limits(r, *exchange) ||
+        !lend_credential(r, *exchange)) {
         return refuse(r, decision.error().denial);
     }
     // nginx leaves the flag with a body that it did not read whole.

@@ -150,6 +150,7 @@ void restart_balancer(ngx_http_request_t *r) noexcept {
     if (conf.resolved == nullptr) {
         auto *group = conf.upstream.upstream;
         pc.data = nullptr;
+        pc.notify = nullptr;  // balancers that set it call what was there
         if (group->peer.init(r, group) != NGX_OK) {
             pc.tries = 0;
             return;

@@ -191,6 +191,21 @@ ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
     return pass_reply(r);
 }
 
+// The same of a 400: what cannot be told, or is too long, passes.
+ngx_int_t judge_bad_request(ngx_http_request_t *r) noexcept {
+    auto *u = r->upstream;
+    auto &exchange = *Exchange::find(r);
+
+    auto body = arrived(r, exchange);
+    bool full = u->buffer.last == u->buffer.end;
+    if (!body.complete && !body.unreadable && !full) {
+        return NGX_AGAIN;
+    }
+    return error_says_credential_is_bad(body.text)
+               ? reject(r, exchange, CredentialFault::rejected)
+               : pass_reply(r);
+}
+
 bool is_compressed(ngx_http_request_t *r) noexcept {
     return !ngx::for_each_header(
         r->upstream->headers_in.headers, [](ngx_table_elt_t &h) {
@@ -218,6 +233,11 @@ ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
     }
     if (u->headers_in.status_n == NGX_HTTP_TOO_MANY_REQUESTS) {
         return judge_limited(r, exchange);
+    }
+    if (u->headers_in.status_n == NGX_HTTP_BAD_REQUEST &&
+        r->method != NGX_HTTP_HEAD && !is_compressed(r)) {
+        u->process_header = judge_bad_request;
+        return judge_bad_request(r);
     }
     if (u->headers_in.status_n != NGX_HTTP_FORBIDDEN) {
         return pass_reply(r);

@@ -125,6 +125,15 @@ void Tunnel::charge_unasked(const Usage &usage) noexcept {
     meter_->settle(
         turn,
         Outcome{.was_sent = !usage.late, .is_open = false, .usage = usage});
+    // A provider that speaks by itself cannot be refused a turn.
+    if (usage.late || client_ == nullptr || client_->limits.empty()) {
+        return;
+    }
+    if (auto used_up = meter_->find_used_up()) {
+        refuse(*used_up);
+        cut("its client has used up a limit, and the provider does not wait "
+            "to be asked");
+    }
 }
 
 // An answer that nobody has seen the end of, and no turn waits for: after an

@@ -49,6 +49,29 @@ TEST(ProviderRefusal, OfTheCredential) {
     }
 }
 
+TEST(ProviderRefusal, OfA400OnlyTheErrorItselfCounts) {
+    for (
+        auto body :
+        {R"({"error":{"code":400,"message":"API key not valid. Please pass a )"
+         R"(valid API key.","status":"INVALID_ARGUMENT","details":[]}})",
+         R"([{"error":{"code":400,"message":"API key not valid."}}])",
+         R"({"code":"Client specified an invalid argument",)"
+         R"("error":"Incorrect API key provided: te***yz."})",
+         R"({"error":{"message":"no","type":"authentication_error"}})",
+         R"({"error":{"code":"invalid_api_key","message":")"}) {
+        EXPECT_TRUE(error_says_credential_is_bad(body)) << body;
+    }
+    for (auto body :
+         {"", "API key not valid", "<html>Invalid API key</html>",
+          R"({"error":{"message":"model \"Invalid API key\" is unknown"}})",
+          R"({"error":{"message":"no","param":"invalid_api_key"}})",
+          R"({"detail":[{"input":{"code":"invalid_api_key"}}]})",
+          R"({"error":{"input":{"error":{"code":"invalid_api_key"}}}})",
+          R"({"message":"Invalid API key"})"}) {
+        EXPECT_FALSE(error_says_credential_is_bad(body)) << body;
+    }
+}
+
 TEST(ProviderRefusal, RepeatsTheSecret) {
     const std::string secret = "sk-test-0123456789";
     for (auto body : {"key sk-test-0123456789", "ends 456789", "sk-tes***",
@@ -58,6 +81,13 @@ TEST(ProviderRefusal, RepeatsTheSecret) {
     }
     EXPECT_FALSE(repeats_secret("", secret));
     EXPECT_FALSE(repeats_secret("sk-te", secret));
+    for (const std::string kind :
+         {"sk-proj-", "sk-ant-api03-", "AIza", "gsk_", "xai-"}) {
+        auto key = kind + "Zm9vYmFyYmF6cXV4";
+        EXPECT_FALSE(repeats_secret("no model " + kind, key)) << kind;
+        EXPECT_TRUE(repeats_secret("no model mFyYmF", key)) << kind;
+        EXPECT_TRUE(repeats_secret(kind + "Zm9vYm", key)) << kind;
+    }
     EXPECT_FALSE(repeats_secret("anything", ""));
     EXPECT_FALSE(repeats_secret("short short", "short"));
 }

@@ -61,6 +61,8 @@ TEST(Query, NamesThatCarryKeys) {
                       "_key_",
                       "+key",
                       "%20key",
+                      "$key",
+                      "%24key",
                       "subscription-key",
                       "auth_token"}) {
         EXPECT_TRUE(parameter_carries_key(name)) << name;
@@ -105,6 +107,34 @@ TEST(Query, AVisitCanEndIt) {
     EXPECT_FALSE(for_each_parameter(
         "a&b&c", [&visits](std::string_view) { return ++visits < 2; }));
     EXPECT_EQ(visits, 2);
+}
+
+TEST(Query, TheValuesOfAParameter) {
+    const std::string longest(256, 'x');
+    struct {
+        std::string query;
+        std::size_t count;
+        std::string_view first;
+    } cases[] = {
+        {"", 0, ""},
+        {"models=a&xmodel=b", 0, ""},
+        {"model=gpt-5", 1, "gpt-5"},
+        {"a=1&model=gpt%2d5+x;b", 1, "gpt-5 x"},
+        {"m%6fdel=a=b", 1, "a=b"},
+        {"model", 1, ""},
+        {"model=", 1, ""},
+        {"model=%2", 1, "%2"},
+        {"model=a&model=b", 2, "a"},
+        {"model;mode%6C=b", 2, ""},
+        {"model=" + longest, 1, longest},
+    };
+    for (const auto &c : cases) {
+        auto found = find_parameter(c.query, "model");
+        EXPECT_EQ(found.count, c.count) << c.query;
+        ASSERT_TRUE(found.fits()) << c.query;
+        EXPECT_EQ(found.view(), c.first) << c.query;
+    }
+    EXPECT_FALSE(find_parameter("model=" + longest + "x", "model").fits());
 }
 
 }  // namespace

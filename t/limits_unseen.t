@@ -1,0 +1,141 @@
+# What limits do about what keystile cannot see, or cannot stop by refusing a
+# turn: a reply without figures or without a model's name, one of which the
+# caller wants but a part, a model in the target of a WebSocket, and a provider
+# that speaks without being asked.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Golden;
+use Metered;
+use Mojo::JSON qw(encode_json);
+use Wire;
+
+my $nginx = Metered->new(
+    prices => [
+        {model => 'gpt-5-nano', input => 1, output => 1},
+        {model => '*', input => 1000, output => 1000}],
+    clients => {
+        (map { $_ => {limits => [{tokens => 1_000_000, per => 'month'}]} }
+            qw(stream socket)),
+        label    => {limits => [{usd => 1000, per => 'month'}]},
+        mask     => {limits => [{tokens => 1_000_000, per => 'month'}]},
+        realtime => {models => ['gpt-5*', 'a+b']},
+        speaks   => {limits => [{tokens => 100, per => 'month'}]},
+    },
+    server => <<'CONF')->serve;
+        keystile_allow GET  /v1/realtime websocket query=*;
+        keystile_allow POST /v1beta/** query=*;
+CONF
+my $provider = $nginx->provider;
+
+sub charged ($id, $wire = undef) {
+    $wire->close if $wire;
+    my $client = $nginx->client_of($nginx->idle, $id);
+    is $client->{limits}[0]{reserved_value}, 0, 'nothing is set aside';
+    return ($client->{limits}[0]{current_value}, $client->{totals});
+}
+
+sub pair ($id, $target = '/v1/responses') {
+    $provider->forget->answer(sub ($request) { $request->accept_websocket });
+    my $wire = $nginx->open_socket($id, target => $target);
+    return ($wire, $wire->message->status != 101
+        ? undef : $provider->next_request->connection);
+}
+
+# Chat Completions that are not asked for their figures, as by the SDKs: 2048
+# tokens were charged, whatever came.
+subtest 'as many tokens as events' => sub {
+    my $delta = 'data: {"choices":[{"delta":{"content":"x"}}],"model":"m"}'
+        . "\n\n";
+    $provider->forget->answer(sub ($request) {
+        $request->reply(200, ['Content-Type' => 'text/event-stream'],
+            $delta x 5000 . "data: [DONE]\n\n");
+    });
+    $nginx->turn('stream');
+    my ($tokens, $totals) = charged('stream');
+    is $totals->{usage_missing}, 1, 'a stream without figures';
+    cmp_ok $tokens, '>=', 5000, 'is charged by its events';
+    is $totals->{output_tokens}, 0, 'of which none are made up';
+
+    my ($wire, $far) = pair('socket');
+    my $create = encode_json({type => 'response.create', model => 'm',
+        input => []});
+    $wire->send_frame($create);
+    $far->next_frame;
+    $far->send_frame('{"type":"response.output_text.delta","delta":"x"}')
+        for 1 .. 9000;
+    $wire->next_frame for 1 .. 9000;
+    ($tokens) = charged('socket', $wire);
+    cmp_ok $tokens, '>=', 9000 + 8192, 'a turn that is cut off by its messages';
+};
+
+# The label of a cheap model was believed.
+subtest 'a price where the reply names no model' => sub {
+    my $reply = '{"usage":{"input_tokens":1000,"output_tokens":1000}}';
+    $provider->forget->answer(sub ($request) {
+        $request->reply(200, undef, $reply);
+    });
+    $nginx->turn('label',
+        body => '{"model":"gpt-5-nano","model":"gpt-5-pro"}');
+    my ($usd, $totals) = charged('label');
+    is $usd, 2_000_000, 'limits take that of "*"';
+    is $totals->{cost_usd}, 0.002, 'counters that of the label';
+    $provider->answer(sub ($request) {
+        $request->reply(200, undef, $reply =~ s/\}\z/,"model":"gpt-5-nano"}/r);
+    });
+    $nginx->turn('label', body => '{"model":"gpt-5-nano"}');
+    is((charged('label'))[0], 2_002_000, 'of a reply that does, its own');
+};
+
+subtest 'a reply of which only a part is wanted' => sub {
+    $provider->forget->answer(sub ($request) {
+        my $masked = $request->header('x-goog-fieldmask');
+        $request->reply(200, undef, $masked ? '{"candidates":[]}'
+            : '{"candidates":[],"usageMetadata":{"promptTokenCount":5,'
+                . '"candidatesTokenCount":7}}');
+    });
+    my $r = $nginx->call('mask', method => 'POST', body => '{}',
+        target => '/v1beta/models/gemini-3:generateContent',
+        headers => ['X-Goog-FieldMask' => 'candidates']);
+    like $r->body, qr/usageMetadata/, 'comes whole';
+    is((charged('mask'))[0], 12, 'and is charged');
+};
+
+subtest 'the model in the target of a WebSocket' => sub {
+    for my $case (
+        ['gpt-4o'           => 400], ['gpt-5&model=gpt-5' => 400],
+        ['gpt-5;model=o3'   => 400], ['x' x 300           => 400],
+        ['gpt-5'            => 101], ['gpt%2d5.1&a=b'     => 101],
+        ['a%2Bb'            => 101],
+    ) {
+        my ($query, $status) = @$case;
+        my ($wire, $far) = pair('realtime', "/v1/realtime?model=$query");
+        is $wire->message->status, $status, substr $query, 0, 20;
+        is scalar @{$provider->requests}, $status == 101 ? 1 : 0,
+            'what the provider gets';
+        $_->close for grep { $_ } $wire, $far;
+    }
+    my ($wire, $far) = pair('realtime', '/v1/realtime');
+    is $wire->message->status, 101, 'one that names none opens';
+    $_->close for $wire, $far;
+};
+
+# It hears when its client has said enough: there is no turn to refuse.
+subtest 'a provider that speaks by itself' => sub {
+    my ($wire, $far) = pair('speaks', '/v1/realtime?model=gpt-5');
+    for my $text (response_messages(input => 60, output => 60)) {
+        $far->send_frame($text);
+        is $wire->next_frame->{payload}, $text, 'its answer comes';
+    }
+    like $wire->next_frame->{payload}, qr/"code":"usage_limit_reached"/,
+        'and then that the limit is used up';
+    like $wire->await_end, qr/eof|reset/, 'which ends the socket';
+    like $far->await_end, qr/eof|reset/, 'for the provider, too';
+    my ($tokens) = charged('speaks');
+    is $tokens, 120, 'once charged';
+};
+
+$nginx->stop;
+done_testing;
