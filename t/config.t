@@ -178,7 +178,7 @@ subtest 'words' => sub {
     fails "keystile_credential $_", 'keystile_credential|invalid',
         http => "keystile_credential c %%DIR%%/openai.key $_;"
         for qw(style=basic style= header= header=a:b header=Host prefix=x
-        header=Content-Length format=codex to= permissions=lax bearer),
+        header=X-Request-Id header=content_type header=Content-Length format=codex to= permissions=lax bearer),
         'style=api-key header=X-A';
     fails 'verification cannot be turned off',
         'unknown directive "keystile_ssl_verify"',

@@ -137,7 +137,8 @@ subtest 'keystile_set_header' => sub {
 
 subtest 'keystile_key_headers' => sub {
     my @no_keys = qw(host accept accept-encoding Accept_Encoding content-type
-        expect sec-websocket-protocol cookie x-request-id);
+        content-encoding expect sec-websocket-protocol cookie x-request-id
+        trailer keep-alive);
     fails "authorization $_", 'keystile_key_headers',
         more => "keystile_key_headers authorization $_;"
         for @no_keys;

@@ -56,4 +56,28 @@ bool is_credential_header(std::string_view name) noexcept {
                        });
 }
 
+bool has_other_meaning(std::string_view name) noexcept {
+    static constexpr std::array<std::string_view, 16> names{
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "expect",
+        "cookie",
+        "x-request-id",
+        "accept",
+        "accept-encoding",
+        "sec-websocket-protocol",
+    };
+    return std::any_of(
+        names.begin(), names.end(),
+        [name](std::string_view one) { return same_header_name(one, name); });
+}
+
 }  // namespace keystile

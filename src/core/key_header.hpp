@@ -35,4 +35,8 @@ inline constexpr std::array<std::string_view, 7> kCredentialHeaders{
 // Whether it is one of them, in any spelling: none of them is ever forwarded.
 bool is_credential_header(std::string_view name) noexcept;
 
+// Whether a request header, in any spelling, has a meaning of its own, and so
+// cannot carry a key, a client's or ours.
+bool has_other_meaning(std::string_view name) noexcept;
+
 }  // namespace keystile

@@ -4,6 +4,7 @@
 
 #include "core/ascii.hpp"
 #include "core/codex_auth.hpp"
+#include "core/key_header.hpp"
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_credential_source.hpp"
 
@@ -21,13 +22,6 @@ constexpr std::array<Style, 4> kStyles{{
     {"api-key", {"api-key", ""}},
     {"x-goog-api-key", {"x-goog-api-key", ""}},
 }};
-
-// Headers of a request that a key must not be put into.
-constexpr std::array<std::string_view, 10> kNoCredentialHeaders{
-    "host",    "connection", "content-length", "transfer-encoding",
-    "upgrade", "te",         "trailer",        "expect",
-    "cookie",  "keep-alive",
-};
 
 // What the words of the directive say.
 struct Words {
@@ -58,10 +52,8 @@ const char *take_style(Words &words, std::string_view name) noexcept {
 }
 
 const char *take_header(Words &words, std::string_view name) noexcept {
-    for (auto taken : kNoCredentialHeaders) {
-        if (same_header_name(taken, name)) {
-            return "this header cannot carry a credential";
-        }
+    if (has_other_meaning(name)) {
+        return "this header cannot carry a credential";
     }
     if (!is_token(name)) {
         return "expected a header name";

@@ -8,23 +8,6 @@
 namespace keystile {
 namespace {
 
-// Headers with a meaning of their own, which cannot carry a client's key.
-constexpr std::array<std::string_view, 13> kNoKeyHeaders{
-    "connection",
-    "upgrade",
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "te",
-    "cookie",
-    "x-request-id",
-    "accept",
-    "accept-encoding",
-    "content-type",
-    "expect",
-    "sec-websocket-protocol",
-};
-
 // Of keystile_usage: whatever the location is, it is only read.
 constinit const Rule kAnyRead{.methods = "GET,HEAD",
                               .path = "/**",
@@ -61,12 +44,10 @@ ngx_int_t resolve_key_headers(ngx_conf_t *cf, const LocConf &conf,
                 cf, conf,
                 "\"keystile_key_headers\": not a header name: ", words[i]);
         }
-        for (auto taken : kNoKeyHeaders) {
-            if (same_header_name(taken, name)) {
-                return fail_location(
-                    cf, conf, "\"keystile_key_headers\": a key cannot be in ",
-                    words[i]);
-            }
+        if (has_other_meaning(name)) {
+            return fail_location(
+                cf, conf, "\"keystile_key_headers\": a key cannot be in ",
+                words[i]);
         }
         for (std::size_t k = 0; k < i; k++) {
             if (same_header_name(ngx::view(words[k]), name)) {
