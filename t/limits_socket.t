@@ -23,6 +23,7 @@ my %LIMITS = (
     by_model      => [{requests => 1, per => 'day', model => 'gpt-5*'}],
     prewarms      => [{requests => 1, per => 'day'}],
     generated     => [{requests => 1, per => 'day'}],
+    unused        => [{requests => 100, per => 'day'}],
     race          => [{requests => 10, per => 'day'}],
 );
 my $nginx = Metered->new(
@@ -213,6 +214,26 @@ subtest 'a large message' => sub {
     is_deeply $far->frames, [], 'and is not whole above';
 };
 
+# Its model is known, and its end has gone wrong.
+for my $id (qw(models unused)) {
+    subtest "a large message that is no JSON: $id" => sub {
+        my ($wire, $far) = pair($id);
+        my $message = create();
+        chop $message;
+        $message .= ',"x":"' . 'x' x 3_000_000 . q(","y":['"']});
+        $wire->send_frame($message);
+        like $wire->await_end, qr/eof|reset/, 'closes the socket';
+        $far->await_end;
+        is_deeply $far->frames, [], 'and is not whole above';
+        ($wire, $far) = pair($id);
+        # Whose type comes after what has gone wrong.
+        refused('a small one', $wire, $far, q({"x":['"'],)
+            . '"type":"response.create","model":"gpt-5","y":[\'"\']}', 400,
+            'bad_request_body');
+        admitted('a good one', $wire, $far);
+    };
+}
+
 subtest 'models' => sub {
     my ($wire, $far) = pair('models');
     admitted($_, $wire, $far, create(model => $_))
@@ -226,6 +247,18 @@ subtest 'models' => sub {
         'no text'     => '{"type":"response.create","model":["gpt-5"]}',
         'not whole'   => '{"type":"response.create","model":"gpt-5"',
         'two values'  => '{"type":"response.create","model":"gpt-5"}{}',
+    );
+    # Nearly JSON, in which more than one model or type can be read.
+    my $begun = '{"type":"response.create","model":"gpt-5"';
+    %bad = (%bad,
+        'another, in single quotes' =>
+            qq($begun,"x":['"'],"model":"gpt-4o","y":['"']}),
+        'a type, in single quotes' => q({"x":['"'],"type":"response.create",)
+            . q("model":"gpt-4o","y":['"']}),
+        'a type, in a comment' => q({"x":[/*"*/],"type":"response.create",)
+            . q("model":"gpt-4o","y":[/*"*/]}),
+        'another bracket' => qq($begun,"x":[}}),
+        'no UTF-8'        => qq($begun,"x":["\xED\xA0\x80"]}),
     );
     refused($_, $wire, $far, $bad{$_}, 400, 'bad_request_body')
         for sort keys %bad;

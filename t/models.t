@@ -156,6 +156,23 @@ my %UNREADABLE = (
     'deep nesting'       => '[' x 100_000,
     'a form'             => "--a\r\nContent-Disposition: form-data; "
         . "name=\"model\"\r\n\r\ngpt-5\r\n--a--\r\n",
+    # Nearly JSON, of which lenient readers make one thing or another.
+    'another model in single quotes' =>
+        q({"model":"gpt-5","x":['"'],"model":"gpt-4o","y":['"']}),
+    'another in comments' =>
+        q({"model":"gpt-5","x":[/*"*/],"model":"gpt-4o","y":[/*"*/]}),
+    'what is no value'   => '{"model":"gpt-5","x":[,,@]}',
+    'another bracket'    => '{"model":"gpt-5","x":[}}',
+    'a last comma'       => '{"model":"gpt-5","x":[1,]}',
+    'a control byte'     => qq({"model":"gpt-5","x":"\n"}),
+    'an escape of none'  => '{"model":"gpt-5","x":"\\x41"}',
+    'not UTF-8'          => qq({"model":"gpt-5","x":"\xC3"}),
+    'UTF-8 too long'     => qq({"model":"gpt-5","x":"\xC0\xA2"}),
+    'a byte order mark'  => qq(\xEF\xBB\xBF{"model":"gpt-5"}),
+    'a number with a 0'  => '{"model":"gpt-5","x":01}',
+    'NaN'                => '{"model":"gpt-5","x":[NaN]}',
+    'too deep'           => '{"model":"gpt-5","x":' . '[' x 240 . ']' x 240
+        . '}',
 );
 for my $place (qw(v1 unbuffered metered)) {
     subtest "what cannot be read: /$place" => sub {

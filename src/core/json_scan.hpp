@@ -3,7 +3,8 @@
 //
 // The grammar is checked in the objects that are looked into, and in wanted
 // values; in all else only where it ends (json_skip.hpp). So every document
-// that is valid is read right, and one that is not may go unnoticed.
+// that is valid is read right, and one that is not may go unnoticed: whoever
+// decides by what is found asks JsonCheck too.
 
 #pragma once
 

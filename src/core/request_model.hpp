@@ -16,7 +16,9 @@ namespace keystile {
 class RequestModel {
 public:
     // The text of the body may have `most` bytes.
-    explicit RequestModel(std::uint64_t most) noexcept : decoder_{most} {}
+    explicit RequestModel(std::uint64_t most) noexcept : decoder_{most} {
+        reader_.be_strict();
+    }
 
     // A Content-Encoding line, of which there may be several, in their order.
     // False if it cannot be undone: the body is unreadable then.
@@ -28,7 +30,7 @@ public:
     bool take(std::string_view piece) noexcept;
 
     // The body ended: what it asks. It is unreadable unless it could be
-    // decoded to its end, and is a JSON document. Once: it also frees what the
+    // decoded to its end, and is JSON to the letter. Once: it also frees what the
     // codings needed.
     TurnRequest end() noexcept;
 

@@ -46,6 +46,10 @@ public:
     // Shows the text of all messages from here on. `texts` outlives this.
     void show(SocketTexts *texts) noexcept { texts_ = texts; }
 
+    // A client's message that is not JSON to the letter is unreadable: for
+    // decisions. Before its first bytes.
+    void be_strict() noexcept { request_.be_strict(); }
+
     // Bytes from the client. Removes from `piece` what was read, and returns
     // the first response.create that ended in it; none when all was read.
     std::optional<TurnRequest> from_client(std::string_view &piece) noexcept;

@@ -21,6 +21,9 @@ constexpr JsonShape kShape{kMembers, JsonShape::Names::any_case};
 TurnRequestReader::TurnRequestReader() noexcept : scan_{kShape} {}
 
 void TurnRequestReader::take(std::string_view piece) noexcept {
+    if (is_strict_) {
+        check_.take(piece);
+    }
     while (auto value = scan_.next(piece)) {
         take_value(*value);
     }
@@ -39,14 +42,20 @@ void TurnRequestReader::take_to_model(std::string_view piece) noexcept {
 TurnRequest TurnRequestReader::end_text() noexcept {
     auto request = request_;
     request.prewarm = request.prewarm && !generates_;
-    if (!scan_.is_closed() || scan_.is_malformed()) {
+    if (!is_json()) {
         request.naming = TurnRequest::Naming::unreadable;
         request.model = {};
     }
     scan_.start();
+    check_.start();
     request_ = {};
     generates_ = false;
     return request;
+}
+
+bool TurnRequestReader::is_json() const noexcept {
+    return scan_.is_closed() && !scan_.is_malformed() &&
+           (!is_strict_ || check_.is_valid());
 }
 
 // Members may be doubled, and which of them counts differs between servers:

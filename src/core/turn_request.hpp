@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "json_check.hpp"
 #include "json_scan.hpp"
 #include "model_name.hpp"
 
@@ -31,6 +32,11 @@ class TurnRequestReader {
 public:
     TurnRequestReader() noexcept;
 
+    // From the next text on, one is unreadable unless all of it is JSON
+    // (JsonCheck): for decisions. Without, what is not wanted is passed over,
+    // and whoever reads it in another way may find another model.
+    void be_strict() noexcept { is_strict_ = true; }
+
     // More of the text.
     void take(std::string_view piece) noexcept;
 
@@ -47,8 +53,12 @@ private:
     void take_value(const JsonValue &value) noexcept;
     void take_model(const JsonValue &value) noexcept;
 
+    bool is_json() const noexcept;
+
     JsonScan scan_;
+    JsonCheck check_;
     TurnRequest request_;
+    bool is_strict_ = false;
     bool generates_ = false;  // some "generate" says anything but false
 };
 

@@ -14,7 +14,11 @@ Tunnel::Tunnel(ngx_http_request_t *r, Exchange &exchange, const Client *client,
       meter_{meter},
       judges_{client != nullptr &&
               (!client->models.empty() ||
-               (meter != nullptr && !client->limits.empty()))} {}
+               (meter != nullptr && !client->limits.empty()))} {
+    if (judges_) {
+        usage_.be_strict();
+    }
+}
 
 ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *c = r->connection;
@@ -288,8 +292,9 @@ bool Tunnel::end_message(const TurnRequest &request, std::string_view bytes,
         request.creates || request.naming == TurnRequest::Naming::unreadable;
     bool good = true;
     if (was == Message::passing) {
-        good = !client_->needs_model() ||
-               request.naming == TurnRequest::Naming::named;
+        good = client_->needs_model()
+                   ? request.naming == TurnRequest::Naming::named
+                   : request.naming != TurnRequest::Naming::unreadable;
     } else if (was != Message::dropped && is_turn) {
         good = judge(request);
     }

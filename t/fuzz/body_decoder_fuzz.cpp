@@ -47,6 +47,7 @@ void check_request(std::string_view codings, std::string_view body,
     in_pieces(body, 100, [&](std::string_view piece) { model.take(piece); });
     auto request = model.end();
     TurnRequestReader reader;
+    reader.be_strict();
     reader.take(text.value_or(""));
     auto expected = reader.end_text();
     check(request.naming == expected.naming &&

@@ -1,14 +1,18 @@
 // Any text: what is found in it does not depend on how it is cut, nor on what
 // was read before, and what another parser takes for JSON is read to its end,
-// with the same numbers.
+// with the same numbers. Whether it is JSON to the letter is what two others
+// say.
 
 #include "json_scan.hpp"
 
 #include <jansson.h>
 
+#include <algorithm>
 #include <string>
 
 #include "check.hpp"
+#include "heap_text.hpp"
+#include "json_check.hpp"
 #include "pieces.hpp"
 
 namespace keystile {
@@ -93,6 +97,49 @@ void check_against_parser(std::string_view text, const Found &found) {
     json_decref(json);
 }
 
+bool is_strict(std::string_view text, std::size_t longest,
+               std::string_view before) {
+    JsonCheck strict;
+    strict.take(before);
+    strict.start();
+    in_pieces(text, longest, [&](std::string_view piece) {
+        bool was_bad = strict.is_bad();
+        strict.take(piece);
+        check(!was_bad || strict.is_bad(), "what is bad stays so");
+    });
+    check(!strict.is_valid() || !strict.is_bad(), "it is one or the other");
+    return strict.is_valid();
+}
+
+// Of what is JSON, it refuses numbers beyond a double, halves of surrogate
+// pairs, and names with a zero byte.
+bool is_its_own_refusal(const json_error_t &error) {
+    return json_error_code(&error) == json_error_numeric_overflow ||
+           json_error_code(&error) == json_error_null_byte_in_key ||
+           std::string_view{error.text}.starts_with("invalid Unicode");
+}
+
+void check_strictness(std::string_view text, bool is_valid) {
+    HeapText compact;
+    check(put_compact_json(text, compact) == is_valid,
+          "a slower reader says the same");
+    if (text.find('\0') != text.npos) {
+        return;
+    }
+    json_error_t error;
+    auto *json = json_loadb(
+        text.data(), text.size(),
+        JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
+    auto brackets = std::count(text.begin(), text.end(), '[') +
+                    std::count(text.begin(), text.end(), '{');
+    bool may_be_deep = static_cast<std::size_t>(brackets) > kDeepestJson;
+    check(json == nullptr || is_valid || may_be_deep,
+          "what another parser takes is JSON");
+    check(json != nullptr || !is_valid || is_its_own_refusal(error),
+          "what is JSON, another parser takes");
+    json_decref(json);
+}
+
 }  // namespace
 }  // namespace keystile
 
@@ -107,5 +154,17 @@ int LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size) {
               "nothing stays from before");
     }
     keystile::check_against_parser(text, whole);
+    bool is_valid = keystile::is_strict(text, size + 1, {});
+    for (std::size_t longest : {1U, 7U, 50U}) {
+        check(keystile::is_strict(text, longest, text.substr(0, size / 2)) ==
+                  is_valid,
+              "cuts do not matter");
+    }
+    auto first = text.find_first_not_of(" \t\r\n");
+    if (is_valid && (text[first] == '{' || text[first] == '[')) {
+        check(whole.is_closed && !whole.is_malformed,
+              "what is JSON is read to its end");
+    }
+    keystile::check_strictness(text, is_valid);
     return 0;
 }

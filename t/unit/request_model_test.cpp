@@ -67,6 +67,14 @@ TEST(RequestModel, WhatCannotBeRead) {
     }
 }
 
+TEST(RequestModel, WhatIsNearlyJson) {
+    std::string text = R"({"model":"a","x":['"'],"model":"b","y":['"']})";
+    EXPECT_EQ(request_of("", text).naming, Naming::unreadable);
+    EXPECT_EQ(request_of("gzip", gzipped(text)).naming, Naming::unreadable);
+    EXPECT_EQ(request_of("zstd", zstd_stream(text)).naming,
+              Naming::unreadable);
+}
+
 TEST(RequestModel, TellsWhatIsTooLarge) {
     auto text = codex_body();
     for (auto [codings, body] :

@@ -94,5 +94,27 @@ TEST(TurnRequest, NothingStaysFromOneThatWasCutOff) {
     }
 }
 
+// What is passed over where nothing is decided.
+TEST(TurnRequest, StrictOnesAreJsonToTheLetter) {
+    for (auto json :
+         {R"({"model":"a","x":['"'],"model":"b","y":['"']})",
+          R"({"x":['"'],"type":"response.create","model":"b","y":['"']})",
+          R"({"model":"a","x":[/*"*/],"model":"b","y":[/*"*/]})",
+          R"({"model":"a","x":[,,@]})", R"({"model":"a","x":[}})",
+          R"({"model":"a","x":01})", "{\"model\":\"a\",\"x\":\"\xFF\"}"}) {
+        EXPECT_NE(request_of(json).naming, Naming::unreadable) << json;
+        for_each_cut(json, [json](auto read) {
+            TurnRequestReader reader;
+            reader.be_strict();
+            read([&reader](std::string_view piece) { reader.take(piece); });
+            auto request = reader.end_text();
+            EXPECT_EQ(request.naming, Naming::unreadable) << json;
+            EXPECT_EQ(request.model.view(), "") << json;
+            reader.take(R"({"model":"a","x":["'\"'"]})");
+            EXPECT_EQ(reader.end_text().naming, Naming::named) << json;
+        });
+    }
+}
+
 }  // namespace
 }  // namespace keystile
