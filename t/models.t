@@ -219,6 +219,57 @@ for my $place (qw(v1 unbuffered metered file)) {
     };
 }
 
+# A body may be JSON and a form at once: its type says which it is.
+my $BOTH = '{"model":"gpt-5","x":"&model=gpt-4o&prompt=hi&y="}';
+my @FORM = ('application/x-www-form-urlencoded');
+my @JSON = ('application/json', 'APPLICATION/JSON', 'application/ld+json',
+    'application/json; charset=utf-8', 'application/json;charset="UTF-8"',
+    "application/json\t; charset=utf-8;");
+my @NOT_JSON = (@FORM, '', 'json', 'text/plain', 'application/jsonl',
+    'application/json, text/plain', 'multipart/form-data; boundary=x',
+    'application/json; charset=utf-7', 'application/json; charset=utf-16',
+    'application/json; boundary=x', 'application/json; charset=utf-8; x=y',
+    'application/json x', 'application/json; charset');
+for my $place (qw(v1 unbuffered metered)) {
+    subtest "types: /$place" => sub {
+        my @at = (target => "/$place/responses");
+        passes_up('none', ci => $BOTH, @at);
+        passes_up($_, ci => $BOTH, @at, headers => ['Content-Type' => $_])
+            for @JSON;
+        is_refused("of $_", ci => $BOTH, 'bad_request_body', @at,
+            headers => ['Content-Type' => $_]) for @NOT_JSON;
+        is_refused('two', ci => $BOTH, 'bad_request_body', @at, headers => [
+            'Content-Type' => 'application/json', 'content-type' => $_])
+            for @FORM, 'application/json';
+        passes_up('where no model is looked for', any => $BOTH, @at,
+            headers => ['Content-Type' => @FORM]);
+    };
+}
+
+# What says how a body is to be read goes up, as it was understood here.
+subtest 'lines that would not go up' => sub {
+    my %lines = (
+        'Content-Encoding' => 'gzip',
+        'Content-Type'     => 'application/json',
+    );
+    for my $name (sort keys %lines) {
+        my $body = $name eq 'Content-Type' ? $GOOD : encoded(gzip => $GOOD);
+        my @line = ($name => $lines{$name});
+        passes_up($name, ci => $body, headers => [@line,
+            Connection => 'close, x-other']);
+        is_refused("$name that Connection names ($_)", ci => $body,
+            'bad_request_body', headers => [@line, Connection => $_])
+            for lc $name, "close, $name", $name =~ tr/-/_/r;
+        (my $odd = $name) =~ tr/-/_/;
+        is_refused($odd, ci => $body, 'bad_request_body',
+            headers => [$odd => $lines{$name}]);
+        is_refused("$odd beside it", ci => $body, 'bad_request_body',
+            headers => [@line, $odd => $lines{$name}]);
+    }
+    is_refused('no coding, in an odd name', ci => $GOOD, 'bad_request_body',
+        headers => [content_encoding => 'identity']);
+};
+
 # As Codex sends it: no size in the frame.
 subtest 'zstd as a stream' => sub {
     my $body = zstd($GOOD, '--no-check', '--long=21');

@@ -153,6 +153,14 @@ bool connection_names(std::string_view connection,
     });
 }
 
+bool connection_names(std::span<const std::string_view> connections,
+                      std::string_view name) noexcept {
+    return std::any_of(connections.begin(), connections.end(),
+                       [name](std::string_view line) {
+                           return connection_names(line, name);
+                       });
+}
+
 std::size_t WebSocketProtocols::size() const noexcept {
     std::size_t size = 0;
     put_protocols(list, [&size](std::string_view s) { size += s.size(); });

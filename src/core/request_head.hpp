@@ -41,6 +41,10 @@ bool hides_reply(std::string_view name) noexcept;
 bool connection_names(std::string_view connection,
                       std::string_view name) noexcept;
 
+// The same of any of them.
+bool connection_names(std::span<const std::string_view> connections,
+                      std::string_view name) noexcept;
+
 // Sec-WebSocket-Protocol lists subprotocols (RFC 6455 section 4.1); browsers,
 // which can't set headers there, put "openai-insecure-api-key.<key>" and the
 // like in it. What is left of the list without them:

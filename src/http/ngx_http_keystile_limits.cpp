@@ -1,9 +1,11 @@
 #include "ngx_http_keystile_limits.hpp"
 
 #include "core/ascii.hpp"
+#include "core/content_type.hpp"
 #include "core/key_header.hpp"
 #include "core/model_pattern.hpp"
 #include "core/query.hpp"
+#include "core/request_head.hpp"
 #include "core/request_model.hpp"
 #include "ngx_http_keystile_body_pieces.hpp"
 #include "ngx_http_keystile_exchange.hpp"
@@ -66,18 +68,42 @@ std::uint64_t most_decoded(ngx_http_request_t *r) noexcept {
     return ngx_min(most, ngx_max(least, sent * times));
 }
 
+// Whether the body is JSON by what its headers say, in codings that can be
+// undone: the provider could read it as a form, or in another charset. It must
+// also see the lines as they are seen here: none that goes up under an odd name
+// and none that Connection takes away.
+bool read_type_and_codings(ngx_http_request_t *r, const Exchange &exchange,
+                           RequestModel &reader) noexcept {
+    auto connection = exchange.headers().connection_lines();
+    bool has_type = false;
+    return ngx::for_each_header(
+        r->headers_in.headers, [&](ngx_table_elt_t &h) {
+            auto name = ngx::view(h.key);
+            auto value = ngx::view(h.value);
+            bool is_type = same_header_name(name, "content-type");
+            if (!is_type && !same_header_name(name, "content-encoding")) {
+                return true;
+            }
+            if (name.find('_') != name.npos ||
+                connection_names(connection, name)) {
+                return false;
+            }
+            if (is_type) {
+                return !std::exchange(has_type, true) && is_json_type(value);
+            }
+            return reader.add_encoding(value);
+        });
+}
+
 // What the body asks for, of which nothing is taken for granted.
 std::optional<Denial> read_model(ngx_http_request_t *r,
+                                 const Exchange &exchange,
                                  ModelName &model) noexcept {
     auto *reader = ngx::make_owned<RequestModel>(r->pool, most_decoded(r));
     if (reader == nullptr) {
         return Denial::metering_unavailable;
     }
-    bool known = ngx::for_each_header(
-        r->headers_in.headers, [reader](ngx_table_elt_t &h) {
-            return !same_header_name(ngx::view(h.key), "content-encoding") ||
-                   reader->add_encoding(ngx::view(h.value));
-        });
+    bool known = read_type_and_codings(r, exchange, *reader);
     bool whole = known && for_each_piece(r, [reader](std::string_view piece) {
                      reader->take(piece);
                      return true;
@@ -108,7 +134,7 @@ bool has_body(ngx_http_request_t *r) noexcept {
 
 bool check_model(ngx_http_request_t *r, Exchange &exchange,
                  ModelName &model) noexcept {
-    if (auto denial = read_model(r, model)) {
+    if (auto denial = read_model(r, exchange, model)) {
         exchange.refuse(*denial);
         return false;
     }

@@ -22,13 +22,6 @@ struct Head {
     std::span<const ngx_str_t> set_values;  // of route.set_headers
 };
 
-bool named_by_connection(const Head &head, std::string_view name) noexcept {
-    auto lines = head.exchange.headers().connection_lines();
-    return std::any_of(lines.begin(), lines.end(), [name](auto line) {
-        return connection_names(line, name);
-    });
-}
-
 template <typename Put>
 void put_line(std::string_view name, std::string_view value,
               Put put) noexcept {
@@ -41,13 +34,14 @@ void put_line(std::string_view name, std::string_view value,
 template <typename Put>
 void put_client_headers(const Head &head, Put put) noexcept {
     const auto &policy = head.policy;
+    auto connection = head.exchange.headers().connection_lines();
     bool must_read = head.exchange.reads_reply();
     bool coded = false;
     ngx::for_each_header(head.r->headers_in.headers, [&](ngx_table_elt_t &h) {
         auto name = ngx::view(h.key);
         auto value = ngx::view(h.value);
         if (!forwards_request_header(name, value, policy) ||
-            named_by_connection(head, name)) {
+            connection_names(connection, name)) {
             return true;
         }
         if (must_read && policy.special.may_hold(name) && hides_reply(name)) {

@@ -220,6 +220,10 @@ TEST(RequestHead, ConnectionNames) {
     EXPECT_TRUE(connection_names(" , x-secret ,", "X-Secret"));
     EXPECT_FALSE(connection_names("close, x-secret-2", "x-secret"));
     EXPECT_FALSE(connection_names("", "x-secret"));
+
+    std::array<std::string_view, 2> lines{"close", "x-a, x-secret"};
+    EXPECT_TRUE(connection_names(lines, "X_Secret"));
+    EXPECT_FALSE(connection_names(lines, "x-b"));
 }
 
 std::string without_keys(std::string_view list) {
