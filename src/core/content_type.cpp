@@ -1,5 +1,7 @@
 #include "content_type.hpp"
 
+#include <algorithm>
+
 #include "ascii.hpp"
 
 namespace keystile {
@@ -10,15 +12,14 @@ bool ends_ignoring_case(std::string_view s, std::string_view end) noexcept {
            equals_ignoring_case(s.substr(s.size() - end.size()), end);
 }
 
+// What is multipart or text is read by its own rules, whatever it ends in.
 bool is_json_media_type(std::string_view name) noexcept {
-    auto slash = name.find('/');
-    if (slash == std::string_view::npos) {
-        return false;
-    }
-    auto subtype = name.substr(slash + 1);
-    return equals_ignoring_case(name, "application/json") ||
-           (is_token(name.substr(0, slash)) && is_token(subtype) &&
-            ends_ignoring_case(subtype, "+json"));
+    constexpr std::string_view application = "application/";
+    auto subtype = name.substr(std::min(name.size(), application.size()));
+    return equals_ignoring_case(name.substr(0, application.size()),
+                                application) &&
+           (equals_ignoring_case(subtype, "json") ||
+            (is_token(subtype) && ends_ignoring_case(subtype, "+json")));
 }
 
 // There is no white space around the "=" (RFC 9110 section 5.6.6). A quoted

@@ -7,7 +7,7 @@
 
 namespace keystile {
 
-// "application/json" or any type that ends in "+json", in any case. Of
+// "application/json" or "application/...+json", in any case. Of
 // parameters there may be `charset`, and only with the value "utf-8", in any
 // case, quoted or not: others could have it read as something else.
 bool is_json_type(std::string_view value) noexcept;
