@@ -34,6 +34,11 @@ my %LIMITS = (
         {tokens => 100, per => 'day'}],
     failing         => [{requests => 3, per => 'day'},
         {tokens => 1000, per => 'day'}],
+    # Of which a turn reserves a third, or more.
+    held_day        => [{requests => 100, per => 'day'},
+        {tokens => 6000, per => 'day'}],
+    held_month      => [{usd => 0.01, per => 'month'}],
+    held_minute     => [{tokens => 6000, per => 'minute'}],
     missing         => [{tokens => 1_000_000, per => 'month'}],
     reloaded        => [{requests => 3, per => 'day'}],
     free            => [],
@@ -178,6 +183,41 @@ subtest 'what is open at one time' => sub {
         for $wires[1], $third;
     $_->close for $wires[1], $third;
     $nginx->idle;
+};
+
+# What was only set aside was taken for spent: clients gave up until midnight,
+# and seconds later nearly all of the budget was there again.
+subtest 'what is only set aside' => sub {
+    my %unit = (day => 'tokens', month => 'usd', minute => 'tokens');
+    for my $per (qw(day month minute)) {
+        my ($r, $now) = in_one_window($PERIODS{$per} // 86_400, sub ($try) {
+            my $id = "held_${per}_$try";
+            $provider->forget->hold;
+            my @wires = map { $nginx->start_turn($id) } 1 .. 3;
+            my @requests = map { $provider->next_request } 1 .. 3;
+            my $r = $nginx->turn($id);
+            $_->reply(200, undef, response_document(input => 10))
+                for @requests;
+            $_->response->complete && $_->close for @wires;
+            $nginx->idle;
+            answers(input => 10);
+            return ($r, $nginx->turn($id)->status);
+        });
+        my $error = $r->json->{error};
+        is "$error->{type} $error->{code}",
+            'rate_limit_error rate_limit_exceeded', "of a $per: passes soon";
+        like $error->{message}, qr/set aside for requests that are under way/,
+            'and why';
+        ok !exists $error->{resets_at}, 'not when the window ends';
+        is $r->header('x-should-retry'), undef, 'trying again helps';
+        my $retry = $r->header('retry-after') // '';
+        like $retry, qr/\A[1-5]\z/, 'in a few seconds';
+        is $r->header("x-ratelimit-reset-$unit{$per}"), "${retry}s",
+            'as the other header says';
+        is $r->header("x-ratelimit-remaining-$unit{$per}"), 0,
+            'and nothing is left for it now';
+        is $now, 200, 'when it is given back, there is room';
+    }
 };
 
 # Many at once, of two workers.

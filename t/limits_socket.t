@@ -20,6 +20,7 @@ my %LIMITS = (
     sockets       => [{concurrent => 2}],
     fragments     => [{requests => 1, per => 'day'}],
     pending       => [{tokens => 1_000_000, per => 'day'}],
+    held          => [{tokens => 20_000, per => 'day'}],
     by_model      => [{requests => 1, per => 'day', model => 'gpt-5*'}],
     prewarms      => [{requests => 1, per => 'day'}],
     generated     => [{requests => 1, per => 'day'}],
@@ -164,6 +165,28 @@ subtest 'what is reserved' => sub {
     $nginx->idle;
     is $limit->()->{reserved_value}, 0, 'or the socket is closed';
     cmp_ok $limit->()->{current_value}, '>', 65, 'and then it is charged';
+};
+
+# As over HTTP: what is only set aside is there again soon.
+subtest 'what is only set aside' => sub {
+    my ($wire, $far) = pair('held');
+    my ($other) = pair('held');
+    for (1 .. 2) {
+        $wire->send_frame($CREATE);
+        $far->next_frame;
+    }
+    $wire->send_frame($CREATE);
+    my $answer = refusal('a third', $wire, 429, 'rate_limit_exceeded');
+    is $answer->{error}{type}, 'rate_limit_error', 'its type';
+    ok !exists $answer->{error}{resets_at}, 'not when the window ends';
+    like $answer->{error}{message},
+        qr/set aside for requests that are under way/, 'but why';
+    my $handshake = $nginx->open_socket('held')->message;
+    is $handshake->status, 429, 'a handshake is refused';
+    is $handshake->json->{error}{code}, 'rate_limit_exceeded', 'likewise';
+    answered($wire, $far) for 1 .. 2;
+    admitted('when they are answered', $wire, $far);
+    $_->close for $wire, $other;
 };
 
 subtest 'sockets at one time' => sub {

@@ -67,9 +67,7 @@ struct Refusal {
     std::string_view client;   // id, where it is known
     bool bearer_only = false;  // no header but Authorization was looked at
     Identity identity{};       // as far as it is known
-    // Of a limit that is used up:
-    const Limit *limit = nullptr;
-    std::uint64_t used = 0;
+    std::optional<UsedUp> used_up{};  // a limit, where it is one
     // Of that, or of the gateway's credentials: seconds since the epoch; 0
     // for `concurrent`, and where nobody knows.
     std::int64_t resets_at = 0;

@@ -1,4 +1,5 @@
-// Limits of a client, as a client-key file states them.
+// Limits of a client, as a client-key file states them, and what is found out
+// about one that is reached.
 
 #pragma once
 
@@ -24,6 +25,14 @@ struct Limit {
     LimitPeriod per;
     std::uint64_t most;      // requests, tokens or Picodollars; 1 or more
     std::string_view model;  // pattern (model_pattern.hpp); empty: all models
+};
+
+// Why there is no room for a turn.
+struct UsedUp {
+    const Limit *limit;      // null: the zone is full
+    std::uint64_t used;      // with what is reserved
+    std::int64_t resets_at;  // seconds since the epoch; 0 for `concurrent`
+    bool is_spent = false;   // what is used alone has reached it
 };
 
 // What limits count apart from each other: of one client, no two limits have

@@ -50,6 +50,11 @@ std::int64_t reset_of(const Limit &limit, std::int64_t now) noexcept {
     return limit.per == LimitPeriod::none ? 0 : period_end(limit.per, now);
 }
 
+// To whoever has reached both.
+bool says_more(const UsedUp &a, const UsedUp &b) noexcept {
+    return a.is_spent != b.is_spent ? a.is_spent : a.resets_at > b.resets_at;
+}
+
 std::uint64_t amount_of(LimitKind kind, const Spending &spending) noexcept {
     switch (kind) {
     case LimitKind::tokens:
@@ -103,13 +108,11 @@ std::optional<UsedUp> MeterZone::find_used_up(
         if (states[i] == nullptr) {
             return UsedUp{nullptr, 0, 0};
         }
-        auto current = sum(states[i]->used_at(now), states[i]->reserved);
-        if (current < limit.most) {
-            continue;
-        }
-        auto resets_at = reset_of(limit, now);
-        if (!found || resets_at > found->resets_at) {
-            found = UsedUp{&limit, current, resets_at};
+        auto used = states[i]->used_at(now);
+        UsedUp here{&limit, sum(used, states[i]->reserved),
+                    reset_of(limit, now), used >= limit.most};
+        if (here.used >= limit.most && (!found || says_more(here, *found))) {
+            found = here;
         }
     }
     return found;

@@ -59,16 +59,27 @@ std::string_view name_of(LimitPeriod per) noexcept {
     return {};
 }
 
-bool passes_soon(const Limit &limit) noexcept {
-    return limit.per == LimitPeriod::none ||
-           limit.per == LimitPeriod::minute || limit.per == LimitPeriod::hour;
+bool passes_soon(const UsedUp &used_up) noexcept {
+    auto per = used_up.limit->per;
+    return !used_up.is_spent || per == LimitPeriod::none ||
+           per == LimitPeriod::minute || per == LimitPeriod::hour;
+}
+
+std::int64_t seconds_to_wait(const UsedUp &used_up,
+                             std::int64_t now) noexcept {
+    if (used_up.limit->per == LimitPeriod::none) {
+        return kConcurrentWait;
+    }
+    auto left = std::max<std::int64_t>(used_up.resets_at - now, 1);
+    return used_up.is_spent ? left : std::min(left, kReservedWait);
 }
 
 NumberText limit_number(LimitKind kind, std::uint64_t number) noexcept {
     return NumberText{number, decimals_of(kind)};
 }
 
-LimitText::LimitText(const Limit &limit, std::int64_t resets_at) noexcept {
+LimitText::LimitText(const UsedUp &used_up) noexcept {
+    const auto &limit = *used_up.limit;
     put(": ");
     put(limit_number(limit.kind, limit.most).view());
     put(unit_of(limit.kind));
@@ -80,9 +91,14 @@ LimitText::LimitText(const Limit &limit, std::int64_t resets_at) noexcept {
         put(" for ");
         put(limit.model);
     }
-    if (limit.per != LimitPeriod::none) {
+    if (limit.per == LimitPeriod::none) {
+        return;
+    }
+    if (used_up.is_spent) {
         put("; it resets at ");
-        put(TimestampText{resets_at}.view());
+        put(TimestampText{used_up.resets_at}.view());
+    } else {
+        put("; the rest of it is set aside for requests that are under way");
     }
 }
 

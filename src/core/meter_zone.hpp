@@ -140,13 +140,6 @@ private:
     std::uint16_t place_ = 0;
 };
 
-// Why there is no room for a turn.
-struct UsedUp {
-    const Limit *limit;      // null: the zone is full
-    std::uint64_t used;      // with what is reserved
-    std::int64_t resets_at;  // seconds since the epoch; 0 for `concurrent`
-};
-
 class MeterZone {
 public:
     static constexpr std::size_t kLeastSize = std::size_t{64} * 1024;
@@ -211,8 +204,8 @@ public:
 
     // [locked] Sets aside what `estimate` says of each limit in scope that
     // applies to the model, or of none and says why: a limit whose use and
-    // reservations have reached its maximum; if there are several, the one
-    // that resets last. A limit on a model applies to names that match it,
+    // reservations have reached its maximum; if there are several, one that
+    // is spent, and of those the one that resets last. A limit on a model applies to names that match it,
     // never to the empty one. `states` are those of `limits`, one for one;
     // there are kMostLimits at most. `held` must be empty, with room for each.
     std::optional<UsedUp> reserve(std::span<const Limit> limits,

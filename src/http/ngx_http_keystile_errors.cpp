@@ -63,8 +63,8 @@ const Refusal *refusal_of(ngx_http_request_t *r,
 // looked for. Empty when out of memory.
 std::string_view more_of(ngx_http_request_t *r, const Refusal *refusal,
                          const Route &route) noexcept {
-    if (refusal != nullptr && refusal->limit != nullptr) {
-        LimitText text{*refusal->limit, refusal->resets_at};
+    if (refusal != nullptr && refusal->used_up) {
+        LimitText text{*refusal->used_up};
         return ngx::view(ngx::copy(r->pool, text.view()));
     }
     if (refusal == nullptr || refusal->denial != Denial::missing_key) {
@@ -140,12 +140,10 @@ ngx_int_t give_limit(ngx_http_request_t *r, std::string_view what,
 // RFC 9110 10.2.3, and what is left of the limit: nothing, or what is smaller
 // than what is open now.
 ngx_int_t give_limit_headers(ngx_http_request_t *r,
-                             const Refusal &refusal) noexcept {
-    const auto &limit = *refusal.limit;
-    auto wait = limit.per == LimitPeriod::none
-                    ? 1
-                    : ngx_max(refusal.resets_at - ngx_time(), 1);
-    auto left = limit.most > refusal.used ? limit.most - refusal.used : 0;
+                             const UsedUp &used_up) noexcept {
+    const auto &limit = *used_up.limit;
+    auto left = limit.most > used_up.used ? limit.most - used_up.used : 0;
+    auto wait = seconds_to_wait(used_up, ngx_time());
     NumberText seconds{static_cast<std::uint64_t>(wait)};
     std::array<char, 32> reset;
     auto *end =
@@ -180,8 +178,8 @@ ngx_int_t give_error_headers(ngx_http_request_t *r, Exchange &exchange,
         give(r, "WWW-Authenticate", "www-authenticate", "Bearer") != NGX_OK) {
         return NGX_ERROR;
     }
-    if (refusal != nullptr && refusal->limit != nullptr) {
-        return give_limit_headers(r, *refusal);
+    if (refusal != nullptr && refusal->used_up) {
+        return give_limit_headers(r, *refusal->used_up);
     }
     if (refusal != nullptr && refusal->resets_at != 0) {
         auto wait = ngx_max(refusal->resets_at - ngx_time(), 1);

@@ -189,10 +189,9 @@ void Exchange::refuse(const UsedUp &used_up) noexcept {
         return refuse(Denial::metering_unavailable);
     }
     auto *refusal =
-        take_back(passes_soon(*used_up.limit) ? Denial::rate_limit_exceeded
-                                              : Denial::usage_limit_reached);
-    refusal->limit = used_up.limit;
-    refusal->used = used_up.used;
+        take_back(passes_soon(used_up) ? Denial::rate_limit_exceeded
+                                       : Denial::usage_limit_reached);
+    refusal->used_up = used_up;
     refusal->resets_at = used_up.resets_at;
     log_refusal(*refusal);
 }
@@ -283,8 +282,8 @@ void Exchange::log_refusal(const Refusal &refusal) const noexcept {
 
     ngx_str_t limit = ngx_null_string;
     std::optional<LimitText> text;
-    if (refusal.limit != nullptr) {
-        text.emplace(*refusal.limit, refusal.resets_at);
+    if (refusal.used_up) {
+        text.emplace(*refusal.used_up);
         limit = ngx::str(text->view());
     }
 

@@ -157,8 +157,8 @@ bool Tunnel::refuse(const UsedUp &used_up) noexcept {
     if (used_up.limit == nullptr) {
         return refuse(Denial::metering_unavailable);
     }
-    LimitText text{*used_up.limit, used_up.resets_at};
-    if (passes_soon(*used_up.limit)) {
+    LimitText text{used_up};
+    if (passes_soon(used_up)) {
         tell(Denial::rate_limit_exceeded, text.view(), 0);
     } else {
         tell(Denial::usage_limit_reached, text.view(), used_up.resets_at);

@@ -72,6 +72,7 @@ TEST_F(LimitCounting, RequestsAreCountedAtOnce) {
     ASSERT_TRUE(used_up.has_value());
     EXPECT_EQ(used_up->limit, &limited_->limits[0]);
     EXPECT_EQ(used_up->used, 2U);
+    EXPECT_TRUE(used_up->is_spent);
     EXPECT_EQ(used_up->resets_at, period_end(LimitPeriod::minute, kNow));
     EXPECT_TRUE(c.empty());
 
@@ -191,6 +192,35 @@ TEST_F(LimitCounting, NothingIsSetAsideWhenOneIsUsedUp) {
     EXPECT_EQ(state(1).reserved, 5U);
     zone_->settle(b, true, {9, 9}, kNow);
     EXPECT_EQ(state(1).used, 0U);
+}
+
+// What is only set aside may be given back, and is no reason to give up.
+TEST_F(LimitCounting, WhatIsSpentIsToldFromWhatIsSetAside) {
+    limit({{LimitKind::tokens, LimitPeriod::minute, 10, {}},
+           {LimitKind::tokens, LimitPeriod::day, 20, {}},
+           {LimitKind::tokens, LimitPeriod::month, 30, {}}});
+    Roomy a;
+    Roomy b;
+    EXPECT_TRUE(admits(a, {50, 0}));
+    auto held = reserve(b, {1, 0});
+    EXPECT_EQ(held->limit, &limited_->limits[2]);  // resets last
+    EXPECT_FALSE(held->is_spent);
+    EXPECT_EQ(held->used, 50U);
+
+    auto charge = [this](std::uint64_t tokens) {
+        MeterZone::charge(limited_->limits, limited_->states, "", true,
+                          {tokens, 0}, kNow);
+    };
+    charge(9);
+    EXPECT_FALSE(find_used_up()->is_spent);
+    charge(1);
+    EXPECT_EQ(find_used_up()->limit, &limited_->limits[0]);
+    EXPECT_TRUE(find_used_up()->is_spent);
+    charge(10);
+    EXPECT_EQ(find_used_up()->limit, &limited_->limits[1]);
+    zone_->settle(a, true, {10, 0}, kNow);
+    EXPECT_EQ(find_used_up()->limit, &limited_->limits[2]);
+    EXPECT_TRUE(find_used_up()->is_spent);
 }
 
 TEST_F(LimitCounting, AWindowThatEndsBetweenIsCountedInTheNext) {
