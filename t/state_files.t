@@ -11,7 +11,20 @@ use Golden;
 use Kept;
 use Metered;
 use Mojo::File qw(path);
+use Mojo::JSON qw(encode_json);
 use Provider;
+
+# One whose zone can have another name than main.
+package Renamed {
+    use Mojo::Base 'Kept', -signatures;
+    has zone_name => 'main';
+
+    sub http ($self) {
+        my $name = $self->zone_name;
+        return $self->SUPER::http
+            =~ s/keystile_(?:zone|meter|usage|status) +\Kmain\b/$name/gr;
+    }
+}
 
 my $provider = Provider->new;
 
@@ -176,6 +189,88 @@ subtest 'an old worker, of a zone of another size' => sub {
     };
     $nginx->kill_all->again;
     is $nginx->turn('ci')->status, 429, 'the limit is still used up';
+    $nginx->stop;
+};
+
+# An nginx whose old worker, with a WebSocket, goes on to count.
+sub with_old_worker (%how) {
+    my $nginx = Renamed->new(provider => $provider, %how, clients => {
+        slow => {}, ci => {limits => [{requests => 9, per => 'month'}]}});
+    $nginx->serve;
+    $provider->forget->answer(sub ($request) { $request->accept_websocket });
+    my $wire = $nginx->open_socket('slow');
+    my $far  = $provider->next_request->connection;
+    answers();
+    is $nginx->turn('ci')->status, 200, 'a turn' for 1 .. 2;
+    $nginx->idle_but_for('slow');
+    return ($nginx, $wire, $far);
+}
+
+sub Renamed::idle_but_for ($self, $id) {
+    await 'nothing else to be open', sub {
+        !grep { $_->{open} && $_->{id} ne $id } @{$self->status->{clients}};
+    };
+    return;
+}
+
+# A turn of the new workers, which is saved, and then turns of the old one, until
+# it could have saved twice, and once more when it goes.
+sub count_on_both ($nginx, $old, $wire, $far) {
+    is $nginx->turn('ci')->status, 200, 'a turn of the new zone';
+    $nginx->await_save;
+    my $end = time + 11;
+    for (my $turn = 1; time < $end; $turn++) {
+        $wire->send_frame(encode_json(
+            {type => 'response.create', model => 'gpt-5.1', input => []}));
+        $far->next_frame;
+        for my $text (response_messages(input => 1, output => 1,
+            id => "resp_$turn")) {
+            $far->send_frame($text);
+            $wire->next_frame;
+        }
+        select undef, undef, undef, 0.2;
+    }
+    $wire->close;
+    await 'the old worker to go', sub {
+        $nginx->error_log =~ /worker process $old exited/;
+    };
+    my $log = length $nginx->error_log;
+    $nginx->kill_all->again;
+    unlike substr($nginx->error_log, $log), qr/torn|cannot be used/,
+        'the files are whole';
+    return $nginx->idle;
+}
+
+# A zone of another name had the files of one that old workers still wrote to:
+# both had a number of their own for what they saved, and one of them won.
+subtest 'an old worker, of a zone of another name' => sub {
+    my ($nginx, $wire, $far) = with_old_worker();
+    my ($old) = $nginx->worker_pids;
+    $nginx->zone_name('renamed')->write_files;
+    is $nginx->reload, '', 'a reload';
+    is $nginx->totals('ci')->{requests}, 2, 'nothing is forgotten';
+    my $status = count_on_both($nginx, $old, $wire, $far);
+    my $count  = sub ($id) {
+        $nginx->client_of($status, $id)->{totals}{requests} // 0;
+    };
+    is $count->('ci'), 3, 'and they are those of the new zone';
+    is $count->('slow'), 0, 'with nothing of what the old one counted';
+    $nginx->stop;
+};
+
+# Nobody could tell the old workers of the zone, when it was there again.
+subtest 'an old worker, of a zone that was gone for a while' => sub {
+    my ($nginx, $wire, $far) = with_old_worker();
+    my ($old) = $nginx->worker_pids;
+    $nginx->zone_name('other')->zone('1m')->write_files;
+    is $nginx->reload, '', 'without it';
+    is $nginx->totals('ci')->{requests} // 0, 0, 'nothing is counted';
+    $nginx->zone_name('main')->states_in('main')->write_files;
+    is $nginx->reload, '', 'with it';
+    is $nginx->totals('ci')->{requests}, 2, 'what was counted is there';
+    my $status = count_on_both($nginx, $old, $wire, $far);
+    is $nginx->client_of($status, 'ci')->{totals}{requests}, 3,
+        'and goes on in the new zone';
     $nginx->stop;
 };
 

@@ -260,7 +260,8 @@ public:
     FirstTokenHistogram first_token() const noexcept;  // sums
     DurationHistogram duration() const noexcept;
 
-    // Another zone has taken over what this one counted: it is not saved.
+    // It is of no configuration any more: another zone has taken over what it
+    // had counted, or that is saved. What it still counts is not.
     std::atomic<bool> retired{false};
 
     // Which state files are those of the newest configuration: by a number,

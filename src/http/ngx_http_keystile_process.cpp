@@ -164,9 +164,7 @@ ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
     if (conf != nullptr && give_record_files(cycle, *conf) != NGX_OK) {
         return NGX_ERROR;
     }
-    if (conf != nullptr) {
-        take_over_zones(*conf);
-    }
+    take_over_zones(conf);
     current = static_cast<MainConf *>(
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_keystile_module));
     if (current == nullptr || current->credentials.nelts == 0 ||

@@ -289,14 +289,14 @@ void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept {
     bool whole = read && read->without_room == 0;
     if (whole) {
         ngx_log_error(NGX_LOG_NOTICE, log, 0,
-                      "keystile zone \"%V\" has another size now, and what "
-                      "it has counted",
-                      &to.name);
+                      "keystile zone \"%V\" goes on from what zone \"%V\" "
+                      "had counted",
+                      &to.name, &from.name);
     } else {
         ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "keystile zone \"%V\" has another size now, and no "
-                      "room for all that it has counted",
-                      &to.name);
+                      "keystile zone \"%V\" has no room for all that zone "
+                      "\"%V\" had counted",
+                      &to.name, &from.name);
     }
 }
 

@@ -24,22 +24,53 @@ MeterZone *create_meter(const Zone &zone) noexcept {
                              : MeterZone::create({memory, size}, ngx_time());
 }
 
-// The zone of this name in the cycle that is still the present one, which has
-// another size. Null where there is none.
-const Zone *find_before(const ngx_shm_zone_t &shm) noexcept {
+// Calls visit(zone) for those of the cycle that is still the present one.
+template <typename Visit>
+void for_each_before(Visit visit) noexcept {
     auto *part = &ngx_cycle->shared_memory.part;
     for (; part != nullptr; part = part->next) {
         auto *zones = static_cast<ngx_shm_zone_t *>(part->elts);
         for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            auto *zone = static_cast<const Zone *>(zones[i].data);
-            if (&zones[i] != &shm && zones[i].tag == shm.tag &&
-                ngx::view(zones[i].shm.name) == ngx::view(shm.shm.name) &&
-                zone != nullptr && zone->meter != nullptr) {
-                return zone;
+            auto *zone = static_cast<Zone *>(zones[i].data);
+            if (zones[i].init == init_zone && zone != nullptr &&
+                zone->meter != nullptr) {
+                visit(*zone);
             }
         }
     }
-    return nullptr;
+}
+
+// What a new zone goes on from: one of its name, which has another size, or
+// else one that has its files. Null where there is none.
+const Zone *find_before(const Zone &zone) noexcept {
+    const Zone *named = nullptr;
+    const Zone *filed = nullptr;
+    for_each_before([&](const Zone &before) {
+        if (&before == &zone) {
+            return;
+        }
+        if (ngx::view(before.name) == ngx::view(zone.name)) {
+            named = &before;
+        } else if (has_files(zone) && has_same_files(zone, before)) {
+            filed = &before;
+        }
+    });
+    return named != nullptr ? named : filed;
+}
+
+// A zone that does not go on is not saved any more: another may have its files,
+// now or after the next reload. What it has counted is, unless another has it.
+void retire(Zone &before, std::span<Zone *const> zones) noexcept {
+    auto any = [zones](auto is_so) {
+        return std::any_of(zones.begin(), zones.end(), is_so);
+    };
+    if (any([&](auto *zone) { return zone->meter == before.meter; })) {
+        return;
+    }
+    if (!any([&](auto *zone) { return shares_state(*zone, before); })) {
+        save_state(before);
+    }
+    before.meter->retired.store(true);
 }
 
 bool is_gone(std::int32_t pid) noexcept {
@@ -179,9 +210,8 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
         return NGX_ERROR;
     }
     slab_of(zone)->data = zone.meter;
-    if (const auto *before = find_before(*shm)) {
+    if (const auto *before = find_before(zone)) {
         copy_zone(*before, zone, shm->shm.log);
-        zone.replaced = before->meter;
         zone.meter->changed.store(true);
         return take_files(zone, shm->shm.log);
     }
@@ -189,11 +219,11 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
 }
 
 // In this order: see has_newest_files() of the saving.
-void take_over_zones(MainConf &conf) noexcept {
-    for (auto *zone : ngx::elements<Zone *>(&conf.zones)) {
-        if (zone->replaced != nullptr) {
-            std::exchange(zone->replaced, nullptr)->retired.store(true);
-        }
+void take_over_zones(const MainConf *conf) noexcept {
+    auto zones =
+        ngx::elements<Zone *>(conf == nullptr ? nullptr : &conf->zones);
+    for_each_before([zones](Zone &before) { retire(before, zones); });
+    for (auto *zone : zones) {
         if (zone->meter != nullptr &&
             zone->meter->files.exchange(zone->files) != zone->files) {
             zone->meter->changed.store(true);

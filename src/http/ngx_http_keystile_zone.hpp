@@ -38,9 +38,8 @@ struct Zone {
     // Where the state is written, in turn; made by the master, so that no
     // worker needs the right to. Both or neither are NGX_INVALID_FILE.
     std::array<ngx_fd_t, 2> state_fds;
-    std::uint64_t files = 0;        // their number, see MeterZone
-    MeterZone *meter;               // null until the memory is there
-    MeterZone *replaced = nullptr;  // the one of another size before, if any
+    std::uint64_t files = 0;  // their number, see MeterZone
+    MeterZone *meter;         // null until the memory is there
 
     // Of this process, which has these pages to itself.
     std::uint16_t place = 0;  // 0: there was none
@@ -67,8 +66,9 @@ private:
 ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept;
 
 // Of the master, when nothing of a new configuration can fail any more: from
-// now on, its state files are the ones, and replaced zones are not saved.
-void take_over_zones(MainConf &conf) noexcept;
+// now on, its state files are the ones, and zones that it does not have are not
+// saved. `conf` is null where there is no http block.
+void take_over_zones(const MainConf *conf) noexcept;
 
 // Whether nothing is missing: only then are its limits in force.
 bool is_complete(const Ledger &ledger) noexcept;
