@@ -74,7 +74,9 @@ struct ZoneReport {
     DurationHistogram duration;
     std::span<const ClientReport> clients;
     std::uint64_t clients_left_out;  // that the report has no room for,
-    Totals left_out;                 // and their figures
+    Totals left_out;                 // and what they have together
+    Refusals left_out_refusals{};
+    std::uint64_t left_out_open = 0;
     std::span<const CredentialReport> credentials;  // of all zones
 };
 

@@ -160,6 +160,21 @@ private:
     void limit(const LimitGauge &gauge, const ClientReport &client,
                const LimitReport &report) noexcept;
 
+    // Those that are left out are one, the last.
+    template <typename Visit>
+    void for_each_client(Visit visit) const noexcept {
+        std::for_each(report_.clients.begin(), report_.clients.end(), visit);
+        if (report_.clients_left_out > 0) {
+            ModelReport all{{}, report_.left_out};
+            visit(ClientReport{.set = {},
+                               .id = kLeftOut,
+                               .models = {&all, 1},
+                               .limits = {},
+                               .refusals = report_.left_out_refusals,
+                               .open = report_.left_out_open});
+        }
+    }
+
     const ZoneReport &report_;
     TextSink &sink_;
 };
@@ -218,31 +233,23 @@ void Exposition::counters() noexcept {
         if (!counter.help.empty()) {
             family(counter.name, "counter", counter.help);
         }
-        auto write = [&](Sample line, std::string_view model,
-                         const Totals &totals) {
-            line.label("gen_ai_request_model", model);
-            if (!counter.token_type.empty()) {
-                line.label("gen_ai_token_type", counter.token_type);
-            }
-            line.value(totals[counter.figure], counter.decimals);
-        };
-        for (const auto &client : report_.clients) {
+        for_each_client([&](const ClientReport &client) {
             for (const auto &model : client.models) {
-                write(sample(counter.name, client), model.model, model.totals);
+                auto line = sample(counter.name, client);
+                line.label("gen_ai_request_model", model.model);
+                if (!counter.token_type.empty()) {
+                    line.label("gen_ai_token_type", counter.token_type);
+                }
+                line.value(model.totals[counter.figure], counter.decimals);
             }
-        }
-        if (report_.clients_left_out > 0) {
-            auto line = sample(counter.name);
-            line.label("set", "").label("client", kLeftOut);
-            write(line, "", report_.left_out);
-        }
+        });
     }
 }
 
 void Exposition::refusals() noexcept {
     constexpr std::string_view kName = "keystile_refusals_total";
     family(kName, "counter", "Requests that did not go to the provider.");
-    for (const auto &client : report_.clients) {
+    for_each_client([&](const ClientReport &client) {
         for (std::size_t i = 0; i < client.refusals.size(); i++) {
             if (client.refusals[i] != 0) {
                 sample(kName, client)
@@ -250,7 +257,7 @@ void Exposition::refusals() noexcept {
                     .value(client.refusals[i]);
             }
         }
-    }
+    });
 }
 
 void Exposition::records() noexcept {
@@ -268,9 +275,9 @@ void Exposition::records() noexcept {
 void Exposition::open() noexcept {
     constexpr std::string_view kName = "keystile_open";
     family(kName, "gauge", "Requests and WebSockets that are open.");
-    for (const auto &client : report_.clients) {
+    for_each_client([&](const ClientReport &client) {
         sample(kName, client).value(client.open);
-    }
+    });
 }
 
 void Exposition::limits() noexcept {

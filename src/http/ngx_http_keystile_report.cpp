@@ -79,8 +79,8 @@ struct Entry {
 };
 
 // All clients, those that are to be reported first.
-std::span<Entry> rank_clients(ngx_pool_t *pool,
-                              const MeterZone &meter) noexcept {
+std::span<Entry> rank_clients(ngx_pool_t *pool, const MeterZone &meter,
+                              ReportedFirst first) noexcept {
     auto all = ngx::make_array<Entry>(pool, meter.client_count());
     std::size_t size = 0;
     for (const auto *record = meter.first_client();
@@ -89,7 +89,7 @@ std::span<Entry> rank_clients(ngx_pool_t *pool,
         all[size++] = {record, requests_of(*record)};
     }
     all = all.first(size);
-    if (all.size() > kMostReported) {
+    if (first == ReportedFirst::busiest && all.size() > kMostReported) {
         std::nth_element(all.begin(), all.begin() + kMostReported, all.end(),
                          [](const Entry &a, const Entry &b) {
                              return a.requests > b.requests;
@@ -104,6 +104,11 @@ void sum_up(std::span<const Entry> entries, ZoneReport &report) noexcept {
         for_each_model(*entry.record, [&](auto, const Totals &totals) {
             report.left_out += totals;
         });
+        auto refusals = sum_refusals(*entry.record);
+        for (std::size_t i = 0; i < refusals.size(); i++) {
+            report.left_out_refusals[i] += refusals[i];
+        }
+        report.left_out_open += count_open(*entry.record);
     }
 }
 
@@ -152,7 +157,8 @@ bool report_client(ngx_pool_t *pool, Zone &zone, const ClientRecord &record,
             report_limits(pool, zone, record, *client, report));
 }
 
-bool report_zone(ngx_pool_t *pool, Zone &zone, ZoneReport &report) noexcept {
+bool report_zone(ngx_pool_t *pool, Zone &zone, ReportedFirst first,
+                 ZoneReport &report) noexcept {
     auto &meter = *zone.meter;
     report.zone = ngx::view(zone.name);
     report.version = kVersion;
@@ -170,7 +176,7 @@ bool report_zone(ngx_pool_t *pool, Zone &zone, ZoneReport &report) noexcept {
     report.first_token = meter.first_token();
     report.duration = meter.duration();
 
-    auto all = rank_clients(pool, meter);
+    auto all = rank_clients(pool, meter, first);
     auto shown = all.first(std::min(all.size(), kMostReported));
     sum_up(all.subspan(shown.size()), report);
     if (shown.empty()) {

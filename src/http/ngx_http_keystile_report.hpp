@@ -11,9 +11,15 @@
 
 namespace keystile {
 
-// Clients that a report has room for: those with the most requests. The
-// others are summed up.
+// Clients that a report has room for. The others are summed up.
 inline constexpr std::size_t kMostReported = 1000;
+
+// Which of them. Who is among the oldest stays there, so that what is counted
+// of it, and of the others together, never decreases.
+enum class ReportedFirst : unsigned char {
+    busiest,  // with the most requests
+    oldest,   // in the zone
+};
 
 // The figures of one client; its limits are those of the configuration. False when
 // out of memory, of the pool.
@@ -24,7 +30,8 @@ bool report_client(ngx_pool_t *pool, Zone &zone, const ClientRecord &record,
 std::span<const CredentialReport> report_credentials(
     ngx_pool_t *pool, const MainConf &conf) noexcept;
 
-bool report_zone(ngx_pool_t *pool, Zone &zone, ZoneReport &report) noexcept;
+bool report_zone(ngx_pool_t *pool, Zone &zone, ReportedFirst first,
+                 ZoneReport &report) noexcept;
 
 // The body of a reply, as a chain of buffers in a pool.
 class ReplyText final : public TextSink {

@@ -60,10 +60,12 @@ ngx_int_t handle_status(ngx_http_request_t *r) noexcept {
         format = *asked;
     }
 
+    auto first = format == StatusFormat::prometheus ? ReportedFirst::oldest
+                                                    : ReportedFirst::busiest;
     ZoneReport report{};
     ReplyText text{r->pool};
     report.credentials = report_credentials(r->pool, *main_conf(r));
-    if (!report_zone(r->pool, *conf.shown, report) ||
+    if (!report_zone(r->pool, *conf.shown, first, report) ||
         give(r, "Cache-Control", "cache-control", "no-store") != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

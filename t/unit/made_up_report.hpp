@@ -129,6 +129,10 @@ struct MadeUpReport {
     void leave_out(std::uint64_t count) {
         report.clients_left_out = count;
         report.left_out = made_up_totals(1000);
+        report
+            .left_out_refusals[static_cast<std::size_t>(Denial::invalid_key)] =
+            23;
+        report.left_out_open = 5;
     }
 };
 

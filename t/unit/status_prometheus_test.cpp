@@ -104,6 +104,11 @@ TEST(StatusPrometheus, LeftOutClientsAreOther) {
     EXPECT_EQ(
         value_of(made_up.report, "keystile_clients_left_out{zone=\"main\"}"),
         "17");
+    std::string of = R"({zone="main",set="",client="other")";
+    EXPECT_EQ(value_of(made_up.report, "keystile_open" + of + "}"), "5");
+    EXPECT_EQ(value_of(made_up.report, "keystile_refusals_total" + of +
+                                           R"(,reason="invalid_key"})"),
+              "23");
 }
 
 TEST(StatusPrometheus, OnlyRefusalsThatOccurred) {
