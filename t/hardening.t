@@ -110,6 +110,14 @@ sub respawn ($nginx, $signal = 'KILL') {
     };
 }
 
+# No process ends before the thief has had its chance, whenever that comes.
+sub tried ($thief, @pids) {
+    for my $pid (@pids) {
+        await "the thief to try $pid", sub { $thief->has_tried($pid) };
+    }
+    return;
+}
+
 sub nothing_stolen ($name, %got) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is join(' ', map { "$_ $got{$_}" } qw(mem vm seize attach keys)),
@@ -123,10 +131,17 @@ sub nothing_stolen ($name, %got) {
 subtest 'a thief of the same user' => sub {
     my $nginx = start(nginx());
     my $thief = Thief->new(key => $KEY, ancestor => $nginx->master)->start;
-    is $nginx->reload, '', "reload $_" for 1 .. 50;
-    respawn($nginx) for 1 .. 20;
+    tried($thief, $nginx->worker_pids);
+    for (1 .. 50) {
+        is $nginx->reload, '', "reload $_";
+        tried($thief, $nginx->worker_pids);
+    }
+    for (1 .. 20) {
+        respawn($nginx);
+        tried($thief, $nginx->worker_pids);
+    }
     my %got = $thief->stop;
-    cmp_ok $got{seen}, '>=', 65, 'it has seen them come';
+    cmp_ok $got{seen}, '>=', 1 + 50 + 20, 'it has seen them all';
     nothing_stolen('50 reloads and 20 respawns', %got);
     serves($nginx, 'it works');
     hardened($nginx, 'after them');
@@ -136,10 +151,11 @@ subtest 'a thief of the same user' => sub {
         $thief = Thief->new(key => $KEY, ancestor => $$)->start;
         for (1 .. 10) {
             my $new = start(nginx());
+            tried($thief, $new->master, $new->worker_pids);
             $new->stop;
         }
         %got = $thief->stop;
-        cmp_ok $got{seen}, '>=', 10, 'it has seen them start';
+        cmp_ok $got{seen}, '>=', 10 * 2, 'it has seen them all';
         nothing_stolen('10 cold starts', %got);
     }
 
@@ -153,6 +169,7 @@ subtest 'a thief of the same user' => sub {
             skip 'Yama protects every process', 1 if !Thief::is_free();
             is $off->reload, '', "reload $_" for 1 .. 3;
             serves($off, 'it works');
+            tried($thief, $off->worker_pids);
             my %off = $thief->stop;
             cmp_ok $off{$_}, '>', 0, "the thief succeeds: $_"
                 for qw(mem vm seize);

