@@ -85,13 +85,12 @@ for my $case (@table) {
         $up->reply($request->{refuse} ? 401 : 200);
     });
     my $from   = length $nginx->log_without_headers;
-    my $logged = $nginx->access_log;
     my $id     = 'audit-' . ($name =~ tr/a-zA-Z/-/cr);
     my $r      = request($nginx->port,
         method  => 'POST',
         target  => $request->{target} // '/v1/responses',
         headers => [@{$request->{headers} // []}, 'X-Request-Id' => $id]);
-    my $line   = ($nginx->access_log($logged + 1))[-1];
+    my $line   = $nginx->logged_as(qr/ id=\Q$id\E /);
     my ($decision, $client, $key_header, $credential, $rule, $status)
         = split ' ', $expected;
     # Which of its codes a 401 has is for t/admission.t to say.
@@ -122,8 +121,7 @@ for my $case (@table) {
 # The bytes that a client sends with a handshake take the place of its head.
 for my $size (0, 500, 6000, 20_000) {
     $provider->forget->answer(sub ($up) { $up->accept_websocket });
-    my $logged = $nginx->access_log;
-    my $wire   = Wire->connect($nginx->port);
+    my $wire = Wire->connect($nginx->port);
     $wire->write(compose(target => '/v1/socket', headers => [
         @{bearer('ci')}, Connection => 'Upgrade', Upgrade => 'websocket',
         'Sec-WebSocket-Version' => 13,
@@ -135,8 +133,8 @@ for my $size (0, 500, 6000, 20_000) {
     };
     is $wire->await_head->status, 101, 'a WebSocket';
     $wire->close;
-    my $line = ($nginx->access_log($logged + 1))[-1];
-    is $line, 'decision=admitted client=ci key_header=authorization'
+    is $nginx->logged_as(qr/ id=socket-$size /),
+        'decision=admitted client=ci key_header=authorization'
         . " credential=openai rule=/v1/socket id=socket-$size status=101",
         "and its line, after $size early bytes";
 }

@@ -55,7 +55,8 @@ my $AGENT     = 'sk-test-agent-h2-08bb';
 my $authority = Authority->new;
 my $leaf      = $authority->issue('localhost');
 my $provider  = Provider->new;
-my $nginx     = Nginx->new(log => '$server_protocol $keystile_client $status');
+my $nginx     = Nginx->new(
+    log => '$keystile_request_id $server_protocol $keystile_client $status');
 my $script    = $nginx->file('client.mjs', $CLIENT_OF_HTTP2);
 $nginx->key_file('openai.key', $KEY);
 $nginx->client_file({clients => [
@@ -150,7 +151,7 @@ subtest 'who is who' => sub {
         {':path' => '/v1//responses', %{$KEYS[0]}},
         {':path' => '/v1/responses?b=1', %{$KEYS[0]}},
         {':method' => 'DELETE', %{$KEYS[0]}}, $KEYS[2];
-    my $logged  = $nginx->access_log;
+    $requests[$_]{headers}{'x-request-id'} = "who-$_" for 0 .. $#requests;
     my @answers = answers(0, @requests);
     is statuses(@answers), '200 200 200 401 401 200 403 400 403 405 200',
         'the answers';
@@ -161,8 +162,8 @@ subtest 'who is who' => sub {
         my $body = decode_json($answer->{body});
         ok $ok ? $body->{ok} : $body->{error}{code}, 'has its body';
     }
-    my @lines = $nginx->access_log($logged + @requests);
-    is_deeply [@lines[$logged .. $#lines]], [map { "HTTP/2.0 $_" }
+    my @lines = map { $nginx->logged_as(qr/\Awho-$_ /) } 0 .. $#requests;
+    is_deeply [map {s/\A\S+ //r} @lines], [map { "HTTP/2.0 $_" }
             'ci 200', 'agent 200', 'ci 200', '- 401', '- 401', 'ci 200',
             '- 403', '- 400', '- 403', '- 405', 'agent 200'], 'the log';
 };

@@ -27,11 +27,12 @@ $nginx->start($pool->credentials . $conf . $pool->locations . '}', %values);
 
 # Asks until as many workers have answered; returns what the provider got.
 sub ask_workers ($name, $count) {
+    state $asked = 0;
     my %seen;
     for (1 .. 400) {
-        my $lines = $nginx->access_log;
-        $pool->ask($name);
-        my ($pid) = ($nginx->access_log($lines + 1))[-1] =~ /\A(\d+)/;
+        my $target = "/$name/" . ++$asked;
+        $pool->ask($name, target => $target);
+        my ($pid) = $nginx->logged_as(qr/ $target /) =~ /\A(\d+)/;
         $seen{$pid} = 1;
         last if keys %seen == $count;
     }

@@ -214,6 +214,15 @@ sub access_log ($self, $count = 0) {
     return @lines;
 }
 
+# The newest line of the access log that matches, once there is one. The client
+# has its answer before nginx writes the line: what has been written by then may
+# be of the request before, or not.
+sub logged_as ($self, $pattern) {
+    return await "a line like $pattern in the access log", sub {
+        return (grep { $_ =~ $pattern } $self->access_log)[-1];
+    };
+}
+
 # Lines of the error log that match are no fault.
 sub tolerate ($self, @patterns) {
     push @{$self->{tolerated}}, @patterns;
