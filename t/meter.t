@@ -35,6 +35,10 @@ CONF
             keystile_read_timeout 100ms;
             keystile_pass http://%%PROVIDER%%;
         }
+        location /halting/ {
+            keystile_read_timeout %%TIMEOUT%%;
+            keystile_pass http://%%PROVIDER%%;
+        }
         location /page/ {
             keystile_read_timeout 100ms;
             error_page 502 504 = @fallback;
@@ -54,7 +58,8 @@ CONF
 CONF
 );
 my $gone = Provider->new->close;
-$nginx->serve(GONE => $gone->address, OTHER => $other->address);
+$nginx->serve(GONE => $gone->address, OTHER => $other->address,
+    TIMEOUT => patience(2) . 's');    # longer than an answer takes to begin
 my $provider = $nginx->provider;
 my $lines    = 0;
 
@@ -318,7 +323,7 @@ subtest 'timeouts' => sub {
     });
     $lines++;
     is_deeply $nginx->growth('ci', sub {
-        ok !$nginx->turn('ci', target => '/brief/responses')->complete,
+        ok !$nginx->turn('ci', target => '/halting/responses')->complete,
             'amid an answer';
     }), {requests => 1, usage_missing => 1}, 'its usage is missing';
 };

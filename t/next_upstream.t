@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use Await;
 use Nginx;
 use Provider;
 use Verdict;
@@ -28,9 +29,21 @@ my %CONDITIONS = (
     brief   => 'keystile_next_upstream error timeout; '
         . 'keystile_next_upstream_timeout 1ms;',
 );
+# Where nobody answers, or only the second server, which is to be in time.
+my %TIMEOUTS = (silent => '100ms', patient => patience(2) . 's');
 my $locations = join '', map { <<"CONF" } sort keys %CONDITIONS;
         location /live/$_/   { $CONDITIONS{$_} keystile_pass http://live; }
         location /closed/$_/ { $CONDITIONS{$_} keystile_pass http://closed; }
+        location /silent/$_/ {
+            $CONDITIONS{$_}
+            keystile_read_timeout $TIMEOUTS{silent};
+            keystile_pass http://live;
+        }
+        location /patient/$_/ {
+            $CONDITIONS{$_}
+            keystile_read_timeout $TIMEOUTS{patient};
+            keystile_pass http://live;
+        }
 CONF
 $locations .= <<"CONF" for qw(refused missing);
         location /$_/ { $CONDITIONS{replies} keystile_pass http://$_; }
@@ -44,7 +57,6 @@ $nginx->start(<<'CONF' . "$locations }",
     keystile_admit      any;
     keystile_allow      GET,HEAD,POST,PUT,PATCH /**;
     keystile_inject     openai;
-    keystile_read_timeout 100ms;
 
     upstream live {
         server %%FIRST%% max_fails=0;
@@ -92,6 +104,7 @@ sub outcome ($place, $condition, $failure, $method, %more) {
     my %request = (method => $method, %more,
         $method =~ /^P/ ? (body => $BODY) : ());
     my $r = request($nginx->port, target => "/$place/$condition/a", %request);
+    await 'what nobody answered', sub { $first->last } if $place eq 'silent';
     my ($before, $after) = ($first->last, $second->last);
     if ($after) {
         is_deeply [$verdict->credential_faults($after)], [], 'the credential';
@@ -128,8 +141,12 @@ subtest 'a server that fails' => sub {
     for my $case (@LIVE) {
         my ($condition, $failure, %expected) = (@$case[0, 1],
             GET => $case->[2], POST => $case->[3]);
-        is outcome('live', $condition, $failure, $_), $expected{$_},
-            "$_, $condition: $failure" for sort keys %expected;
+        for my $method (sort keys %expected) {
+            my $place = $failure ne 'silence' ? 'live'
+                : $expected{$method} =~ /^504/ ? 'silent' : 'patient';
+            is outcome($place, $condition, $failure, $method),
+                $expected{$method}, "$method, $condition: $failure";
+        }
     }
     is outcome('live', 'default', 'close', 'HEAD'), '200 1 1', 'HEAD';
     is outcome('live', 'default', 'close', 'PATCH'), '502 1 0', 'PATCH';

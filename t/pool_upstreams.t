@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
+use Await;
 use Dns;
 use Nginx;
 use Pool;
@@ -39,11 +40,12 @@ my %pass  = (
     several  => 'https://two.example.com:%%SECURE_PORT%%',
 );
 $pool->location($_, 4, '', pass => $pass{$_}) for sort keys %pass;
-my $ON_FAILURE = 'keystile_next_credential http_401 error timeout; '
-    . 'keystile_read_timeout 100ms;';
-$pool->location("failing$_", 3, $ON_FAILURE) for qw(1 2 3 4);
-$pool->location('onlyerror', 3,
-    'keystile_next_credential error; keystile_read_timeout 100ms;');
+my $ON_FAILURE = 'keystile_next_credential http_401 error timeout;';
+# Where the first credential meets silence, the others are still to be in time.
+my $TIMEOUT = 'keystile_read_timeout ' . patience(2) . 's;';
+$pool->location("failing$_", 3, $ON_FAILURE) for qw(1 3);
+$pool->location("failing$_", 3, "$ON_FAILURE $TIMEOUT") for qw(2 4);
+$pool->location('onlyerror', 3, "keystile_next_credential error; $TIMEOUT");
 $pool->location('never', 3, "keystile_next_upstream off; $ON_FAILURE");
 $nginx->start($pool->credentials . <<'CONF' . $pool->locations . '}',
     keystile_admit any;

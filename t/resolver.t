@@ -36,7 +36,6 @@ $nginx->start(<<'CONF',
     keystile_inject     openai;
     keystile_ssl_trusted_certificate %%CA%%;
     resolver            %%DNS%% ipv6=off;
-    resolver_timeout    200ms;
 
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -54,7 +53,10 @@ $nginx->start(<<'CONF',
             keystile_pass https://dead.example.com:%%TLS%%;
         }
         location /none/ { keystile_pass https://none.example.com; }
-        location /mute/ { keystile_pass https://mute.example.com; }
+        location /mute/ {
+            resolver_timeout 200ms;
+            keystile_pass https://mute.example.com;
+        }
         location /unknown/ { keystile_pass https://unknown.example.com; }
     }
 CONF

@@ -15,7 +15,7 @@ my $KEY      = 'sk-test-provider-41ee';
 my $provider = Provider->new;
 my $nginx    = Nginx->new;
 $nginx->key_file('openai.key', $KEY);
-$nginx->start(<<'CONF', PROVIDER => $provider->address);
+$nginx->start(<<'CONF',
     keystile_credential openai %%DIR%%/openai.key;
     keystile_admit      any;
     keystile_allow      GET,HEAD,POST /**;
@@ -32,12 +32,14 @@ $nginx->start(<<'CONF', PROVIDER => $provider->address);
         listen 127.0.0.1:%%PORT%%;
         location /v1/ { keystile_pass http://%%PROVIDER%%; }
         location /impatient/ {
-            keystile_read_timeout 100ms;
+            keystile_read_timeout %%TIMEOUT%%;
             keystile_pass http://%%PROVIDER%%;
         }
         location /gzip { return 200 "compressible compressible"; }
     }
 CONF
+    PROVIDER => $provider->address,
+    TIMEOUT  => patience(2) . 's');    # longer than a first event takes
 
 my @GZIP = ('Accept-Encoding' => 'gzip');
 

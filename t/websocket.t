@@ -34,18 +34,23 @@ $nginx->start(<<'CONF',
             keystile_ssl_trusted_certificate %%CA%%;
         }
         location /brief/ {
-            keystile_websocket_timeout 200ms;
+            keystile_websocket_timeout %%TIMEOUT%%;
             keystile_pass http://%%PLAIN%%;
         }
         location /lasting/ {
+            keystile_read_timeout %%TIMEOUT%%;
+            keystile_pass http://%%PLAIN%%;
+        }
+        location /silent/ {
             keystile_read_timeout 100ms;
             keystile_pass http://%%PLAIN%%;
         }
     }
 CONF
-    PLAIN  => $provider->address,
-    SECURE => $secure->address,
-    CA     => $authority->cert);
+    PLAIN   => $provider->address,
+    SECURE  => $secure->address,
+    TIMEOUT => patience(2) . 's',    # longer than a handshake takes
+    CA      => $authority->cert);
 
 my %PLACES = (plain => $provider, tls => $secure);
 my @UPGRADE = (Connection => 'Upgrade', Upgrade => 'websocket');
@@ -247,7 +252,7 @@ subtest 'timeouts' => sub {
     same('keystile_read_timeout is not for sockets', $far->next_frame, 'b');
     $far->send_frame('c');
     same('either way', $lasting->next_frame, 'c');
-    my ($waiting) = ask_for_socket('lasting');
+    my ($waiting) = ask_for_socket('silent');
     is $waiting->response->status, 504, 'but it is for the handshake';
 };
 

@@ -10,6 +10,9 @@
 #
 # What dies on the loop, such as a provider's answer, makes the await die.
 #
+# patience($seconds) is that long, for this build: what a timeout of nginx's has
+# to be where the test is to be in time for it.
+#
 # settle() handles what has already happened, and does not wait.
 
 package Await;
@@ -20,7 +23,7 @@ use Exporter   qw(import);
 use Mojo::IOLoop;
 use Mojo::Reactor::Poll;
 
-our @EXPORT = qw(await settle);
+our @EXPORT = qw(await patience settle);
 
 # Conditions that the loop cannot see, such as a line in a log file, are
 # looked at this often.
@@ -34,11 +37,14 @@ Mojo::IOLoop->singleton->reactor($reactor);
 $reactor->unsubscribe('error');
 $reactor->on(error => sub ($reactor, $error) { $failure //= $error });
 
+sub patience ($seconds) {
+    return $seconds * ($ENV{KEYSTILE_TEST_PATIENCE} || 1);
+}
+
 sub await ($what, $condition, $seconds = 15) {
-    $seconds *= $ENV{KEYSTILE_TEST_PATIENCE} || 1;
     my $late;
     my @timers = (
-        Mojo::IOLoop->timer($seconds => sub { $late = 1 }),
+        Mojo::IOLoop->timer(patience($seconds) => sub { $late = 1 }),
         Mojo::IOLoop->recurring(GLANCE, sub { }),
     );
     my $result;
