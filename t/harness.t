@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
 use Await;
+use IO::Socket::IP;
 use Nginx;
 use Provider;
 use Verdict;
@@ -187,6 +188,23 @@ subtest 'configurations' => sub {
     is $exit, 1, 'exit code of a bad configuration';
     like $said, qr/bogus/, 'and its message';
     is(($nginx->test_config(''))[0], 0, 'exit code of a good one');
+};
+
+# Nor does anybody else get the port, such as another test.
+subtest 'a provider that is not there' => sub {
+    my @where   = (LocalHost => '127.0.0.1', ReuseAddr => 1, Listen => 1);
+    my $address = Provider->new->close->address;
+    my ($port)  = $address =~ /:(\d+)\z/;
+    ok !IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port),
+        'refuses connections';
+    ok $!{ECONNREFUSED}, 'at once';
+    ok !IO::Socket::IP->new(@where, LocalPort => $port), 'its port is taken';
+    my $back = Provider->new(port => $port);
+    is $back->address, $address, 'it may come back';
+    ok(IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port),
+        'and be there');
+    $back->close->open;
+    is $back->port, $port, 'twice';
 };
 
 is((grep { m{GET /a\?b 200} } $nginx->access_log(9)), 1, 'access log');

@@ -39,6 +39,10 @@ has requests => sub { [] };
 has streams  => sub { [] };
 has host     => '127.0.0.1';
 has [qw(tls unix on_head)];
+# Sockets that listen on no port, but have it: after close(), nobody is to be
+# found there until the end, even if the provider is forgotten.
+my %kept_dead;
+
 has connections => 0;         # accepted, whatever became of them
 has tls_errors  => sub { [] };
 
@@ -61,8 +65,10 @@ sub open ($self) {
             LocalHost => $self->host,
             LocalPort => $self->{port} // 0,
             Listen    => 128,
-            ReuseAddr => 1);
+            ReuseAddr => 1,
+            ReusePort => 1);
     croak "cannot listen: $!" if !$self->{listener};
+    delete $kept_dead{$self->address} if $self->{port};
     chmod 0777, $self->unix if $self->unix;
     $self->{port} = $self->{listener}->sockport if !$self->unix;
     $self->{listener}->blocking(0);
@@ -72,12 +78,22 @@ sub open ($self) {
     return $self;
 }
 
-# Stops to listen; connections stay as they are.
+# Stops to listen; connections stay as they are. The port is given to nobody
+# else: a connection to it is refused.
 sub close ($self) {
     my $listener = delete $self->{listener} or return $self;
+    $kept_dead{$self->address} = $self->_bound if !$self->unix;
     Mojo::IOLoop->singleton->reactor->remove($listener);
     $listener->close;
     return $self;
+}
+
+# With SO_REUSEADDR, others could listen there.
+sub _bound ($self) {
+    return IO::Socket::IP->new(
+        LocalHost => $self->host,
+        LocalPort => $self->port,
+        ReusePort => 1) || croak "cannot keep the port: $!";
 }
 
 sub port ($self) { return $self->{port} }
