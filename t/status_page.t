@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use Await;
 use CodexAuth;
 use File::Temp ();
 use Mojo::DOM;
@@ -177,11 +178,13 @@ subtest 'it stays up to date' => sub {
 };
 
 # nginx holds on to a request until the client has gone, then logs it.
-my $logged = $nginx->access_log;
 $held->reply(200);
 is $open->response->status, 200, 'the open request ends';
 $open->close;
-$nginx->access_log($logged + 1);
+await 'its end to be counted', sub {
+    my $status = request($nginx->port, target => '/status?format=json')->json;
+    return !grep { $_->{open} } @{$status->{clients}};
+};
 is_figure(dom($url), open => 0);
 
 subtest 'what a browser lets it do' => sub {
