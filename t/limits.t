@@ -56,6 +56,7 @@ my $nginx = Metered->new(
         location = /models { keystile_pass http://%%PROVIDER%%/v1/models; }
 CONF
 );
+on_one_day();
 $nginx->serve(GONE => Provider->new->close->address);
 my $provider = $nginx->provider;
 

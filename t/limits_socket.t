@@ -27,6 +27,7 @@ my %LIMITS = (
     unused        => [{requests => 100, per => 'day'}],
     race          => [{requests => 10, per => 'day'}],
 );
+on_one_day();
 my $nginx = Metered->new(
     workers => 2,
     clients => {

@@ -14,6 +14,7 @@ use Mojo::File qw(path);
 use Mojo::JSON qw(encode_json);
 use Provider;
 
+on_one_day();
 my $provider = Provider->new;
 my %TURN     = (input => 100, cached => 10, output => 20, reasoning => 3);
 

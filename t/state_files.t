@@ -26,6 +26,7 @@ package Renamed {
     }
 }
 
+on_one_day();
 my $provider = Provider->new;
 
 my %NOTES = ('' => "Dear diary,\n" x 1000, '.2' => "And then,\n");

@@ -37,12 +37,13 @@ use Provider;
 use Test::More ();
 use Wire;
 
-our @EXPORT = qw(bearer in_one_window key_of);
+our @EXPORT = qw(bearer in_one_window key_of on_one_day);
 
 use constant FIGURES => qw(requests usage_missing input_tokens
     cached_input_tokens cache_written_input_tokens output_tokens
     reasoning_output_tokens);
 use constant KEY => 'sk-test-provider-4d37';
+use constant TEST_TAKES => 180;    # seconds, at most
 use constant VARIABLES => join '\t', '$request_method $request_uri $status',
     '$keystile_model', join('/', map { "\$keystile_${_}_tokens" }
         qw(input cached output reasoning)), '$keystile_cost', '$keystile_ttft';
@@ -74,6 +75,16 @@ sub in_one_window ($seconds, $code) {
         return @result if int(time / $seconds) == $window;
     }
     croak "two windows of $seconds seconds ended";
+}
+
+# Waits for midnight if it is near: a window of a day, a week or a month, of
+# UTC, is then the same for the whole of a test.
+sub on_one_day () {
+    my $left = 86_400 - time % 86_400;
+    return if $left > patience(TEST_TAKES);
+    my $midnight = time + $left;
+    await 'midnight', sub { time >= $midnight }, TEST_TAKES + 1;
+    return;
 }
 
 sub serve ($self, %values) {
