@@ -7,13 +7,11 @@ package NoRoom;
 use strict;
 use warnings;
 
-use constant {SETRLIMIT => 160, RLIMIT_FSIZE => 1};    # of x86_64
-
 sub import {
     my (undef, $most) = @_;
     $SIG{XFSZ} = 'IGNORE';
-    my $limit = pack 'Q2', $most, $most;
-    syscall(SETRLIMIT, RLIMIT_FSIZE, $limit) == 0 or die "setrlimit: $!";
+    system('prlimit', "--pid=$$", "--fsize=$most:$most") == 0
+        or die "prlimit: $?";
     return;
 }
 
