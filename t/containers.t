@@ -14,6 +14,7 @@ use Wire;
 
 my $KEY       = 'sk-test-provider-5b3c';
 my $CALLER    = 'sk-test-caller-0e94';
+my $OWN       = 'sk-test-own-77d2';
 my $authority = Authority->new;
 
 # Where the image has a place for what is mounted.
@@ -28,6 +29,7 @@ sub changed ($example) {
         or die 'listen';
     $site =~ s/(?<=server) +api\.openai\.com:443;/ %%PROVIDER%%;/
         or die 'server';
+    $site =~ s{/var/log/nginx/}{%%DIR%%/} or die 'access_log';
     while (my ($name, $path) = each %{$example->{secrets}}) {
         $site =~ s/\Q$path\E/%%DIR%%\/$name/ or die $name;
     }
@@ -57,6 +59,11 @@ for my $name (qw(compose.yaml kubernetes.yaml)) {
             'with the key';
         is request($nginx->port, @request)->status, 401, 'not any request';
         is $provider->connections, 1, 'the provider hears nothing of it';
+        request($nginx->port, target => "/v1/responses?api_key=$OWN");
+        like $nginx->logged_as(qr{"GET /v1/responses" 40}),
+            qr/ decision=\w+ /, 'the log says why';
+        unlike join("\n", $nginx->access_log), qr/\Q$OWN\E/,
+            'and has no key that someone sent';
         is request($nginx->port, target => $_)->status, 200, "$_ is answered"
             for @{$example->{probes} // []};
         $nginx->stop;

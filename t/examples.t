@@ -396,6 +396,16 @@ my @examples = grep { !m{\A(?:composition/|several-keys|compose\.conf)} }
     map  { $_->to_rel($DIRECTORY)->to_string }
     grep {/\.conf\z/} @{$DIRECTORY->list_tree};
 is_deeply [sort @examples], [sort keys %EXAMPLES], 'every example is run';
+
+# A key may be in the query of $request, which nginx's own format has.
+for my $file (grep {/[.](?:conf|yaml)\z/} @{$DIRECTORY->list_tree}) {
+    my $text = $file->slurp;
+    next if $text !~ /keystile_pass/;
+    my $name = $file->to_rel($DIRECTORY);
+    like $text, qr/^ *access_log +\S+  keystile;$/m, "$name: a log of its own";
+    unlike $text, qr/\$(?:request|request_uri|args)\b/,
+        'which has no query';
+}
 subtest $_ => \&check_example, $_, $EXAMPLES{$_} for sort keys %EXAMPLES;
 
 done_testing;
