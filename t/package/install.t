@@ -101,6 +101,7 @@ sub installed () {
 
 path($built)->copy_to($root->child('keystile.deb'));
 my $newer  = version('9.0');
+my $between = version('9.0.1');
 my $newest = version('9.1');
 my %before = $root->files;
 succeeds('nginx starts', qw(invoke-rc.d nginx start));
@@ -156,6 +157,10 @@ subtest 'upgraded' => sub {
     my @maps = maps(master());
     ok scalar @maps, 'with the module';
     ok !(grep { /deleted/ } @maps), 'the new one';
+    my $second = master();
+    like succeeds('while that goes on, another', 'dpkg', '-i', $between),
+        qr/restart nginx to have the new version/, 'says what it needs';
+    is master(), $second, 'and nginx is the same';
     $held->chunk("data: 2\n\n");
     $held->last_chunk;
     my $response = $wire->response;
@@ -204,6 +209,18 @@ subtest 'removed' => sub {
     await 'the listener', sub { eval { Wire->connect(8080)->close; 1 } };
     serves('a request');
     $root->child('etc/nginx/conf.d/keystile.conf')->remove;
+};
+
+subtest 'purged, with a disk of its own' => sub {
+    my $place = $root->child('var/lib/keystile');
+    succeeds('a mount', qw(mount -t tmpfs tmpfs /var/lib/keystile));
+    $root->write('var/lib/keystile/main.state', 'a state');
+    like succeeds('dpkg purges it', 'dpkg', '-P', $NAME),
+        qr/var.lib.keystile.*busy/i, 'and says what stays';
+    is_deeply [map { "$_" } @{$place->list_tree}], [], 'empty';
+    succeeds('no mount', qw(umount /var/lib/keystile));
+    $place->remove_tree;
+    succeeds('installed again', 'dpkg', '-i', $newest);
 };
 
 subtest 'purged' => sub {
