@@ -1,11 +1,12 @@
-# conf-examples/observability/: the dashboard asks for metrics and labels that
-# there are.
+# conf-examples/observability/: the dashboard and the alerts ask for metrics and
+# labels that there are.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
 use Test::More;
 use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json);
+use YAML::XS ();
 
 my $root      = path("$FindBin::Bin/..");
 my $source    = $root->child('src/core/status_prometheus.cpp')->slurp;
@@ -49,6 +50,37 @@ for my $variable (@{$dashboard->{templating}{list}}) {
         =~ /\Alabel_values\((\w+).*, (\w+)\)\z/ or die $variable->{name};
     ok $is_metric{$metric}, "variable $variable->{name}: the metric $metric";
     ok $is_label{$label}, "variable $variable->{name}: the label $label";
+}
+
+# The values of "reason" and "dropped" that there are, and what Prometheus adds.
+my %value_of = (
+    reason  => 'credential_state.cpp',
+    dropped => 'record_loss.cpp',
+);
+my %is_target = map { $_ => 1 } qw(job instance);
+my $rules = YAML::XS::LoadFile($directory->child('rules.yml'));
+my @rules = map { @{$_->{rules}} } @{$rules->{groups}};
+cmp_ok scalar @rules, '>', 5, 'alerts';
+my $readme = $root->child('README.md')->slurp;
+for my $rule (@rules) {
+    my ($name, $expression) = @$rule{qw(alert expr)};
+    my @metrics = metrics_of($expression);
+    ok @metrics, "$name: a metric";
+    ok $is_metric{$_}, "$name: the metric $_" for @metrics;
+    ok $is_label{$_} || $is_target{$_}, "$name: the label $_"
+        for labels_of($expression),
+        join(' ', values %{$rule->{annotations}}) =~ /\$labels[.](\w+)/g;
+    while ($expression =~ /(\w+)=~?"([^"]*)"/g) {
+        my ($label, $values) = ($1, $2);
+        my $names = $root->child('src/core', $value_of{$label})->slurp;
+        like $names, qr/"$_"/, "$name: the $label $_" for split /[|]/, $values;
+    }
+    like $readme, qr/`\Q$metrics[0]\E\b[^`]*`/, "$name: README names it";
+}
+SKIP: {
+    skip 'no promtool', 1 if system('command -v promtool >/dev/null') != 0;
+    is system("promtool check rules $directory/rules.yml >/dev/null"), 0,
+        'Prometheus can read them';
 }
 
 like $directory->child('prometheus.yml')->slurp,
