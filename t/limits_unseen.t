@@ -22,7 +22,12 @@ my $nginx = Metered->new(
         label    => {limits => [{usd => 1000, per => 'month'}]},
         mask     => {limits => [{tokens => 1_000_000, per => 'month'}]},
         realtime => {models => ['gpt-5*', 'a+b']},
-        speaks   => {limits => [{tokens => 100, per => 'month'}]},
+        speaks   => {limits => [{tokens => 200, per => 'month'},
+            {concurrent => 1}]},
+        bogus    => {limits => [{tokens => 200, per => 'month'}]},
+        asked    => {limits => [{requests => 1, per => 'month'}]},
+        model    => {limits => [{tokens => 100, per => 'month',
+            model => 'gpt-realtime*'}]},
     },
     server => <<'CONF')->serve;
         keystile_allow GET  /v1/realtime websocket query=*;
@@ -101,6 +106,13 @@ subtest 'a reply of which only a part is wanted' => sub {
         headers => ['X-Goog-FieldMask' => 'candidates']);
     like $r->body, qr/usageMetadata/, 'comes whole';
     is((charged('mask'))[0], 12, 'and is charged');
+    for my $name (qw(fields $fields %24fields)) {
+        $provider->requests([]);
+        $r = $nginx->call('mask', method => 'POST', body => '{}',
+            target => "/v1beta/models/gemini-3:generateContent?$name=a");
+        is $r->status, 403, "$name is refused";
+        is_deeply $provider->requests, [], 'before the provider is asked';
+    }
 };
 
 subtest 'the model in the target of a WebSocket' => sub {
@@ -123,18 +135,53 @@ subtest 'the model in the target of a WebSocket' => sub {
 };
 
 # It hears when its client has said enough: there is no turn to refuse.
-subtest 'a provider that speaks by itself' => sub {
-    my ($wire, $far) = pair('speaks', '/v1/realtime?model=gpt-5');
-    for my $text (response_messages(input => 60, output => 60)) {
+my $ERROR = '{"type":"error","status":400,"error":{"message":"no"}}';
+sub spoken ($id, $is_bogus = 0) {
+    my ($first, @rest) = response_messages(input => 60, output => 60,
+        id => "resp_$id", model => '');
+    return ($first, $is_bogus ? $ERROR : (), @rest);
+}
+
+sub hear ($wire, $far, @texts) {
+    for my $text (@texts) {
         $far->send_frame($text);
-        is $wire->next_frame->{payload}, $text, 'its answer comes';
+        is $wire->next_frame->{payload}, $text, 'it comes';
     }
-    like $wire->next_frame->{payload}, qr/"code":"usage_limit_reached"/,
-        'and then that the limit is used up';
+    return;
+}
+
+sub ended ($wire, $far, $code) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    like $wire->next_frame->{payload}, qr/"code":"$code"/,
+        'then the client is told that the limit is used up';
     like $wire->await_end, qr/eof|reset/, 'which ends the socket';
     like $far->await_end, qr/eof|reset/, 'for the provider, too';
-    my ($tokens) = charged('speaks');
-    is $tokens, 120, 'once charged';
+    return;
+}
+
+subtest 'a provider that speaks by itself' => sub {
+    # With a place of its own in `concurrent`, and an error that makes each
+    # answer look like the rest of one.
+    for my $id (qw(speaks bogus)) {
+        my ($wire, $far) = pair($id, '/v1/realtime?model=gpt-5');
+        hear($wire, $far, spoken("${id}_1", $id eq 'bogus'));
+        hear($wire, $far, spoken("${id}_2", $id eq 'bogus'));
+        ended($wire, $far, 'usage_limit_reached');
+        my ($tokens, $totals) = charged($id);
+        is $tokens, 240, "$id: charged";
+        is $totals->{requests}, 2, 'as two requests';
+    }
+    my ($wire, $far) = pair('asked', '/v1/realtime?model=gpt-5');
+    hear($wire, $far, spoken('asked', 1));
+    ended($wire, $far, 'usage_limit_reached');
+
+    ($wire, $far) = pair('model', '/v1/realtime?model=gpt-realtime-2');
+    hear($wire, $far, spoken('model'));
+    ended($wire, $far, 'usage_limit_reached');
+    is((charged('model'))[0], 120, 'a limit on the model of the target');
+    ($wire, $far) = pair('model', '/v1/realtime?model=gpt-5');
+    hear($wire, $far, spoken('other_1'), spoken('other_2'));
+    is((charged('model', $wire))[0], 120, 'and not of another');
 };
 
 $nginx->stop;

@@ -1,5 +1,7 @@
 # Providers repeat parts of a key that they do not accept. Whatever they do,
-# nothing of the real key reaches the client: no run of 6 bytes of it.
+# nothing of the real key reaches the client: no run of 6 bytes of what is secret
+# of it, which is all behind what every key of its kind begins with. And what
+# they repeat of the client's own tells it nothing about the key.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
@@ -16,6 +18,7 @@ use constant RUN         => 6;
 use constant BUFFER_SIZE => 4096;
 
 my $KEY       = fresh_key('echoed');
+my ($SECRET)  = $KEY =~ /\Ask-test-echoed-(.+)\z/;
 my $authority = Authority->new;
 my $plain     = Provider->new;
 my $secure    = Provider->new(tls => $authority->issue('localhost'));
@@ -47,7 +50,7 @@ CONF
 
 # What of the key is in there.
 sub parts_of_key ($bytes) {
-    my %runs = map { substr($KEY, $_, RUN) => 1 } 0 .. length($KEY) - RUN;
+    my %runs = map { substr($SECRET, $_, RUN) => 1 } 0 .. length($SECRET) - RUN;
     return grep { index($bytes, $_) >= 0 } sort keys %runs;
 }
 
@@ -73,7 +76,7 @@ my %parts  = (
     'all of it'   => $KEY,
     'its end'     => substr($KEY, -RUN),
     'its middle'  => substr($random, 10, 8),
-    'its start'   => substr($KEY, 0, 20),
+    'its start'   => substr($KEY, 0, RUN - length $SECRET),
     'masked'      => substr($KEY, 0, 8) . '*' x 20 . substr($KEY, -6),
 );
 
@@ -111,6 +114,19 @@ my %framings = (
 );
 
 my @JSON = ('Content-Type' => 'application/json');
+
+# A model's name, say: were the reply another where the guess of one byte more is
+# right, the key could be found out byte by byte.
+subtest 'guesses' => sub {
+    for my $guess (map { substr $KEY, 0, $_ - length $SECRET } 0 .. RUN - 1) {
+        my $body = '{"error":{"message":"No access to model ' . "$guess\"}}";
+        my $r = silent($guess, sub ($request) {
+            $request->reply(403, \@JSON, $body);
+        });
+        is $r->status, 403, 'passes';
+        is $r->body, $body, 'as any other';
+    }
+};
 
 for my $at (qw(plain tls)) {
     for my $status (401, 403) {

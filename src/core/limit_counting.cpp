@@ -120,8 +120,8 @@ std::optional<UsedUp> MeterZone::find_used_up(
 
 std::optional<UsedUp> MeterZone::find_used_up(
     std::span<const Limit> limits, std::span<LimitState *const> states,
-    std::int64_t now) noexcept {
-    return find_used_up(limits, states, Scope::both, {}, now);
+    std::string_view model, std::int64_t now) noexcept {
+    return find_used_up(limits, states, Scope::both, model, now);
 }
 
 std::optional<UsedUp> MeterZone::reserve(std::span<const Limit> limits,

@@ -205,9 +205,10 @@ public:
     // [locked] Sets aside what `estimate` says of each limit in scope that
     // applies to the model, or of none and says why: a limit whose use and
     // reservations have reached its maximum; if there are several, one that
-    // is spent, and of those the one that resets last. A limit on a model applies to names that match it,
-    // never to the empty one. `states` are those of `limits`, one for one;
-    // there are kMostLimits at most. `held` must be empty, with room for each.
+    // is spent, and of those the one that resets last. A limit on a model
+    // applies to names that match it, never to the empty one. `states` are
+    // those of `limits`, one for one; there are kMostLimits at most. `held`
+    // must be empty, with room for each.
     std::optional<UsedUp> reserve(std::span<const Limit> limits,
                                   std::span<LimitState *const> states,
                                   Scope scope, std::string_view model,
@@ -216,10 +217,10 @@ public:
                                   Reservation &held) noexcept;
 
     // Whether reserve() would find room, without setting anything aside.
-    // [locked] Limits on a model do not count.
+    // [locked]
     static std::optional<UsedUp> find_used_up(
         std::span<const Limit> limits, std::span<LimitState *const> states,
-        std::int64_t now) noexcept;
+        std::string_view model, std::int64_t now) noexcept;
 
     // [locked] Gives back what was set aside and counts what was used
     // instead. `was_sent`: the turn reached the provider; else it does not

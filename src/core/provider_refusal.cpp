@@ -30,6 +30,14 @@ constexpr std::array<std::string_view, 6> kMessages{
     "invalid subscription key",
     "access denied due to invalid subscription key",
 };
+// Of a 400: what Google's says, whole, since others' begin with the name of a
+// member that the caller made up; and how xAI's begins.
+constexpr std::array<std::string_view, 2> kBadRequestMessages{
+    "api key not valid. please pass a valid api key.",
+    "api key expired. please renew the api key.",
+};
+constexpr std::string_view kBadRequestError = "incorrect api key provided: ";
+
 constexpr std::array<std::string_view, 4> kMessageMembers{
     "\"message\"", "\"detail\"", "\"error\"", "\"title\""};
 
@@ -95,24 +103,37 @@ bool is_message(std::string_view before, std::string_view) noexcept {
     return before.empty() || is_html || begins_member(before, kMessageMembers);
 }
 
+constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
+
 constexpr bool is_lower_or_digit(char c) noexcept {
-    return is_digit(c) || (c >= 'a' && c <= 'z');
+    return is_lower(c) || is_digit(c);
 }
 
-// The length of what all keys of a kind begin with: "sk-proj-", "AIza". Anyone
-// knows it, and could have a provider repeat it. None where not much is left.
-std::size_t public_prefix(std::string_view secret) noexcept {
+// The length of what is no secret: what all keys of a kind begin with, as
+// "sk-proj-" and "AIza", and of a JWT all but its signature. Who knows it could
+// have a provider repeat guesses of what comes next, a byte at a time, and see
+// from what becomes of the reply which is right. None where little is left. A
+// key of random words, as a UUID is, has no such beginning.
+std::size_t public_part(std::string_view secret) noexcept {
     constexpr std::string_view kGoogle = "AIza";
+    constexpr std::string_view kJwt = "eyJ";
     constexpr std::size_t kLongestWord = 8;
+    constexpr std::size_t kLongestNumbered = 5;  // "api03"
     constexpr std::size_t kLeastSecret = 16;
     constexpr int kMostWords = 3;
 
     std::size_t size = secret.starts_with(kGoogle) ? kGoogle.size() : 0;
+    if (secret.starts_with(kJwt)) {
+        size = secret.rfind('.') + 1;  // 0 where there is none
+    }
     for (int i = 0; i < kMostWords; i++) {
         auto end = std::min(secret.find_first_of("-_", size), secret.size());
         auto word = secret.substr(size, end - size);
-        if (word.size() > kLongestWord || end == secret.size() ||
-            !all<is_lower_or_digit>(word)) {
+        bool is_plain = all<is_lower>(word);
+        bool is_numbered = i != 0 && word.size() <= kLongestNumbered &&
+                           all<is_lower_or_digit>(word);
+        if (end == secret.size() || word.size() > kLongestWord ||
+            !(is_plain || is_numbered)) {
             break;
         }
         size = end + 1;
@@ -161,30 +182,33 @@ bool says_credential_is_bad(std::string_view body) noexcept {
 }
 
 bool error_says_credential_is_bad(std::string_view body) noexcept {
-    enum : std::uint8_t { kName = 1, kText };
+    enum : std::uint8_t { kName = 1, kMessage, kError };
     constexpr static std::array<JsonMember, 4> error_members{{
         {"type", kName},
         {"code", kName},
         {"status", kName},
-        {"message", kText},
+        {"message", kMessage},
     }};
     constexpr static JsonShape error{error_members};
     constexpr static std::array<JsonMember, 1> members{
-        {{"error", kText, &error}}};
+        {{"error", kError, &error}}};
     constexpr static JsonShape document{members};
 
     JsonScan scan{document};
     while (auto value = scan.next(body)) {
         auto text = value->text;
-        auto is_name = [text](auto known) {
+        auto is_it = [text](auto known) {
             return equals_ignoring_case(text, known);
         };
-        auto begins_so = [text](auto known) {
-            return equals_ignoring_case(text.substr(0, known.size()), known);
-        };
-        if (value->field == kName
-                ? std::any_of(kCodes.begin(), kCodes.end(), is_name)
-                : std::any_of(kMessages.begin(), kMessages.end(), begins_so)) {
+        bool found =
+            value->field == kName
+                ? std::any_of(kCodes.begin(), kCodes.end(), is_it)
+            : value->field == kMessage
+                ? std::any_of(kBadRequestMessages.begin(),
+                              kBadRequestMessages.end(), is_it)
+                : equals_ignoring_case(text.substr(0, kBadRequestError.size()),
+                                       kBadRequestError);
+        if (found) {
             return true;
         }
     }
@@ -192,7 +216,7 @@ bool error_says_credential_is_bad(std::string_view body) noexcept {
 }
 
 bool repeats_secret(std::string_view body, std::string_view secret) noexcept {
-    secret.remove_prefix(public_prefix(secret));
+    secret.remove_prefix(public_part(secret));
     const Runs runs{secret};
     for (std::size_t i = 0; i + kTellingRun <= body.size(); i++) {
         if (runs.may_hold(body.data() + i) &&

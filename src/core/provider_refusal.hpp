@@ -20,15 +20,16 @@ bool says_credential_is_bad(std::string_view body) noexcept;
 
 // The same of a 400, by which Google and xAI refuse a key. Most are about the
 // request, and repeat what they like of it: it counts only where the error
-// itself is named or begins so.
+// itself is named so, or says no more than that.
 bool error_says_credential_is_bad(std::string_view body) noexcept;
 
 // A run of a secret that is worth hiding, and too long to be there by chance
 // in an error message.
 inline constexpr std::size_t kTellingRun = 6;
 
-// Whether `body` repeats kTellingRun or more bytes of `secret` in a row, but
-// for what all keys of its kind begin with.
+// Whether `body` repeats kTellingRun or more bytes in a row of what is secret
+// in `secret`: not what all keys of its kind begin with, as anyone knows that,
+// nor what a JWT says before its signature.
 bool repeats_secret(std::string_view body, std::string_view secret) noexcept;
 
 // The same for a body that comes in pieces.

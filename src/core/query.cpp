@@ -45,6 +45,12 @@ bool parameter_is(std::string_view name, std::string_view plain) noexcept {
     return plain.empty();
 }
 
+bool asks_for_part(std::string_view query) noexcept {
+    return !for_each_parameter(query, [](std::string_view name) {
+        return !parameter_is(name, "fields") && !parameter_is(name, "$fields");
+    });
+}
+
 ParameterValues find_parameter(std::string_view query,
                                std::string_view name) noexcept {
     ParameterValues found;

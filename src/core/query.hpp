@@ -18,6 +18,10 @@ bool parameter_is(std::string_view name, std::string_view plain) noexcept;
 // Keys in a query end up in the logs of everyone who sees the request.
 bool parameter_carries_key(std::string_view name) noexcept;
 
+// Whether a parameter asks for a part of a reply only, as Google's "fields"
+// does: its figures could be left out.
+bool asks_for_part(std::string_view query) noexcept;
+
 // The values of the parameters of a (plain) name: how many there are, and the
 // first of them, decoded.
 struct ParameterValues {

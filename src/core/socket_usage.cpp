@@ -136,18 +136,22 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         }
         had_figures_ = true;
         usage.late = true;
+        usage.unasked = !was_asked_;
         return usage;
     }
+    bool is_asked = waiting_ != 0 || (had_begun && excused_ != 0);
+    usage.unasked = !is_asked;
     if (had_begun) {
         answered_ = id;
         had_figures_ = has_figures;
+        was_asked_ = is_asked;
         in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
     }
     if (waiting_ != 0) {
         prewarms_ >>= 1;
         waiting_--;
         excused_ += had_begun ? 0 : 1;
-    } else if (had_begun && excused_ != 0) {
+    } else if (is_asked) {
         excused_--;
         usage.late = true;
     }

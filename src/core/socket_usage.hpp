@@ -103,6 +103,7 @@ private:
     UsageScan scan_;
     std::uint64_t answered_ = 0;  // UsageScan::answer_id() of the last answer
     bool had_figures_ = false;    // of that answer
+    bool was_asked_ = false;      // the same
     bool in_doubt_ = false;       // that answer, until another begins
     std::size_t excused_ = 0;     // turns that ended by an error before there
                                   // was an answer, which may yet come

@@ -263,12 +263,13 @@ void Exposition::refusals() noexcept {
 void Exposition::records() noexcept {
     constexpr std::string_view kName = "keystile_records_total";
     family(kName, "counter", "Turns to be recorded, and what was dropped.");
-    for (std::size_t i = 0; i < report_.records.size(); i++) {
-        if (report_.records[i] != 0) {
-            sample(kName)
-                .label("dropped", name_of(static_cast<RecordLoss>(i)))
-                .value(report_.records[i]);
-        }
+    bool any = std::any_of(report_.records.begin(), report_.records.end(),
+                           [](auto n) { return n != 0; });
+    // Zeros too: increase() does not see where a series begins.
+    for (std::size_t i = 0; any && i < report_.records.size(); i++) {
+        sample(kName)
+            .label("dropped", name_of(static_cast<RecordLoss>(i)))
+            .value(report_.records[i]);
     }
 }
 

@@ -31,8 +31,9 @@ struct Usage {
     std::uint16_t error_status = 0;  // that an error on a socket gives: as of
                                      // HTTP; 0: none
     bool is_token_count = false;     // no model was asked, tokens were counted
-    bool late = false;  // of a turn that had ended, without figures, by an
-                        // error; only set by SocketUsage
+    bool late = false;     // of a turn that had ended, without figures, by an
+                           // error; only set by SocketUsage
+    bool unasked = false;  // of no turn; only set by SocketUsage
     std::uint64_t texts = 0;  // events, or messages of a socket, that came
     bool prewarm = false;  // asked for with "generate": false; never an HTTP
                            // reply, only set by SocketUsage

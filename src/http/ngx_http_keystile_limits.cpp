@@ -4,7 +4,6 @@
 #include "core/content_type.hpp"
 #include "core/key_header.hpp"
 #include "core/model_pattern.hpp"
-#include "core/query.hpp"
 #include "core/request_head.hpp"
 #include "core/request_model.hpp"
 #include "ngx_http_keystile_body_pieces.hpp"
@@ -37,7 +36,7 @@ bool find_room(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto &meter = *exchange.meter;
     std::optional<UsedUp> used_up;
     if (permit_of(exchange).websocket()) {
-        used_up = meter.find_used_up();  // its first turn would be refused
+        used_up = meter.find_used_up({});  // its first turn would be refused
         if (!used_up) {
             used_up =
                 meter.reserve(MeterZone::Scope::stream, meter.http_turn, 0);
@@ -166,13 +165,17 @@ bool needs_body(ngx_http_request_t *r, const Exchange &exchange) noexcept {
            !permit_of(exchange).websocket();
 }
 
+ParameterValues model_of_target(const Permit &permit) noexcept {
+    return find_parameter(permit.target().query, "model");
+}
+
 bool check_socket_model(Exchange &exchange) noexcept {
     const auto *client = client_of(exchange);
     if (client == nullptr || client->models.empty() ||
         !permit_of(exchange).websocket()) {
         return true;
     }
-    auto model = find_parameter(permit_of(exchange).target().query, "model");
+    auto model = model_of_target(permit_of(exchange));
     if (model.count == 0) {
         return true;
     }
@@ -191,6 +194,11 @@ bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *zone = loc_conf(r)->meter;
     if (zone == nullptr) {
         return true;  // of a redirect, the meter of the first location stays
+    }
+    if (r->method == NGX_HTTP_POST &&
+        asks_for_part(permit_of(exchange).target().query)) {
+        exchange.refuse(Denial::query_not_allowed);
+        return false;
     }
 
     const auto &identity = permit_of(exchange).identity();

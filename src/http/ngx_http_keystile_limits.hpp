@@ -5,13 +5,19 @@
 
 #include "ngx/nginx.hpp"
 
+#include "core/admission.hpp"
+#include "core/query.hpp"
+
 namespace keystile {
 
 class Exchange;
 
-// Whether the client may use the model that the target of a WebSocket names,
-// as that of the Realtime interface does. False after a refusal, which is then
-// the exchange's decision.
+// The model that a target names: of a WebSocket, as that of the Realtime
+// interface does.
+ParameterValues model_of_target(const Permit &permit) noexcept;
+
+// Whether the client may use the model that the target of a WebSocket names.
+// False after a refusal, which is then the exchange's decision.
 bool check_socket_model(Exchange &exchange) noexcept;
 
 // Begins to meter an admitted request, and looks for room in its client's

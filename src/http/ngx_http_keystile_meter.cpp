@@ -83,12 +83,14 @@ std::optional<UsedUp> Meter::reserve(MeterZone::Scope scope, Turn &turn,
                                 zone_.place, held);
 }
 
-std::optional<UsedUp> Meter::find_used_up() const noexcept {
+std::optional<UsedUp> Meter::find_used_up(
+    std::string_view model) const noexcept {
     if (ledger_.limits.empty()) {
         return std::nullopt;
     }
     ZoneLock lock{zone_};
-    return MeterZone::find_used_up(ledger_.limits, ledger_.states, ngx_time());
+    return MeterZone::find_used_up(ledger_.limits, ledger_.states, model,
+                                   ngx_time());
 }
 
 // The name that the provider gives the model may have a date that the request

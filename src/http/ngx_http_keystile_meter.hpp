@@ -54,8 +54,9 @@ public:
     std::optional<UsedUp> reserve(MeterZone::Scope scope, Turn &turn,
                                   std::uint64_t input_tokens) noexcept;
 
-    // Whether there would be room for a turn, model or not.
-    std::optional<UsedUp> find_used_up() const noexcept;
+    // Whether there would be room for a turn, and for the socket that it is
+    // on; of the limits on a model, for those of this one, if it is known.
+    std::optional<UsedUp> find_used_up(std::string_view model) const noexcept;
 
     // Counts a turn that is over, once for each reserve().
     void settle(Turn &turn, const Outcome &outcome) noexcept;

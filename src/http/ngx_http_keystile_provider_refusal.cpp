@@ -191,14 +191,17 @@ ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
     return pass_reply(r);
 }
 
-// The same of a 400: what cannot be told, or is too long, passes.
+// The same of a 400: what cannot be told, or is too long, passes. An error of a
+// key is said at once; nginx takes one that breaks off here for none at all.
 ngx_int_t judge_bad_request(ngx_http_request_t *r) noexcept {
+    constexpr std::size_t kEnough = 512;
     auto *u = r->upstream;
     auto &exchange = *Exchange::find(r);
 
     auto body = arrived(r, exchange);
     bool full = u->buffer.last == u->buffer.end;
-    if (!body.complete && !body.unreadable && !full) {
+    if (!body.complete && !body.unreadable && !full &&
+        body.text.size() < kEnough) {
         return NGX_AGAIN;
     }
     return error_says_credential_is_bad(body.text)

@@ -97,6 +97,7 @@ private:
     bool may_keep_rest() noexcept;
     void end_job(RecordJob *job, ngx_msec_t began, const Usage &usage,
                  Picodollars cost) noexcept;
+    void end_late(const Usage &usage, Picodollars cost) noexcept;
     void end_rest(RecordEnd end) noexcept;
     void end_waiting(RecordEnd end) noexcept;
     void give_up() noexcept;

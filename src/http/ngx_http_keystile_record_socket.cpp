@@ -100,15 +100,19 @@ bool Recorder::may_keep_rest() noexcept {
     }
     if (rest_.job == nullptr) {
         rest_.job = likeness();
-        rest_.began = ngx_current_msec;
         if (rest_.job == nullptr) {
             return false;
         }
-        set_time(rest_.job->record.head);
-        rest_.job->record.head.has_request = false;
-    } else if (!rest_.is_answer) {
-        rest_.job->record.response.restart(conf_.most);
+    } else if (rest_.is_answer) {
+        return true;
     }
+    // What came before was none: it begins here.
+    auto &record = rest_.job->record;
+    record.response.restart(conf_.most);
+    set_time(record.head);
+    record.head.has_request = false;
+    record.head.first_token.reset();
+    rest_.began = ngx_current_msec;
     return true;
 }
 
@@ -125,11 +129,7 @@ void Recorder::end_turn(const Usage &usage, Picodollars cost) noexcept {
     }
     into_ = nullptr;
     if (usage.late) {
-        auto rest = std::exchange(rest_, Rest{});
-        if (rest.job != nullptr) {
-            end_job(rest.job, rest.began, usage, cost);
-        }
-        return;
+        return end_late(usage, cost);
     }
     if (count_ == 0) {
         return;
@@ -144,6 +144,27 @@ void Recorder::end_turn(const Usage &usage, Picodollars cost) noexcept {
         return;
     }
     end_job(waiting.job, waiting.began, usage, cost);
+}
+
+// Others may be yet to come. What came while another turn waited is in the line
+// of that one.
+void Recorder::end_late(const Usage &usage, Picodollars cost) noexcept {
+    bool costs = usage.input || usage.output;
+    if (rest_.job == nullptr && costs && may_keep_rest()) {
+        rest_.is_answer = true;
+    }
+    auto rest = std::exchange(rest_, Rest{.job = nullptr,
+                                          .began = 0,
+                                          .may_come = rest_.may_come,
+                                          .is_answer = false});
+    if (rest.job == nullptr) {
+        return;
+    }
+    if (costs || rest.is_answer) {
+        end_job(rest.job, rest.began, usage, cost);
+    } else {
+        drop_record_job(rest.job);
+    }
 }
 
 void Recorder::end_job(RecordJob *job, ngx_msec_t began, const Usage &usage,

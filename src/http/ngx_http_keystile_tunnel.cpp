@@ -18,6 +18,12 @@ Tunnel::Tunnel(ngx_http_request_t *r, Exchange &exchange, const Client *client,
     if (judges_) {
         usage_.be_strict();
     }
+    if (meter != nullptr) {
+        auto model = model_of_target(**exchange.decision());
+        if (model.count == 1 && model.fits()) {
+            named_.set(model.view());
+        }
+    }
 }
 
 ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {

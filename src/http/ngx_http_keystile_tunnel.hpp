@@ -72,6 +72,7 @@ private:
     void settle_turn(const Usage &usage) noexcept;
     Picodollars cost() const noexcept;
     void charge_unasked(const Usage &usage) noexcept;
+    void end_if_used_up(const ModelName &model) noexcept;
     void charge_doubted(const Usage &usage) noexcept;
     Waiting *make_waiting() noexcept;
 
@@ -114,6 +115,7 @@ private:
     Waiting *spare_ = nullptr;
     std::size_t waiting_ = 0;
     ModelName doubted_;  // that the last turn which has ended was to ask
+    ModelName named_;    // by the target, as of the Realtime interface
     Waiting *pending_ = nullptr;  // whose message is not at its end
 };
 

@@ -121,15 +121,21 @@ void Tunnel::charge_unasked(const Usage &usage) noexcept {
     }
     Turn turn{};
     turn.began = ngx_current_msec;
+    turn.model = named_;
     turn.unasked = true;
     meter_->settle(
         turn,
-        Outcome{.was_sent = !usage.late, .is_open = false, .usage = usage});
-    // A provider that speaks by itself cannot be refused a turn.
-    if (usage.late || client_ == nullptr || client_->limits.empty()) {
-        return;
+        Outcome{.was_sent = usage.unasked, .is_open = false, .usage = usage});
+    if (first_ == nullptr && client_ != nullptr && !client_->limits.empty()) {
+        end_if_used_up(usage.model.view().empty() ? named_ : usage.model);
     }
-    if (auto used_up = meter_->find_used_up()) {
+}
+
+// A provider that speaks by itself cannot be refused a turn. What is only set
+// aside, for this socket too, is no reason to.
+void Tunnel::end_if_used_up(const ModelName &model) noexcept {
+    auto used_up = meter_->find_used_up(model.view());
+    if (used_up && used_up->is_spent) {
         refuse(*used_up);
         cut("its client has used up a limit, and the provider does not wait "
             "to be asked");
@@ -142,7 +148,7 @@ void Tunnel::charge_doubted(const Usage &usage) noexcept {
     Turn turn{};
     turn.began = ngx_current_msec;
     turn.likely_input = Meter::kUnknownInput;
-    turn.model = doubted_;
+    turn.model = doubted_.view().empty() ? named_ : doubted_;
     turn.unasked = true;
     meter_->settle(
         turn, Outcome{.was_sent = false, .is_open = true, .usage = usage});

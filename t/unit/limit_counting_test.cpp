@@ -35,7 +35,7 @@ protected:
         return !reserve(held, estimate, model, scope, now).has_value();
     }
     std::optional<UsedUp> find_used_up(std::int64_t now = kNow) {
-        return MeterZone::find_used_up(limited_->limits, limited_->states,
+        return MeterZone::find_used_up(limited_->limits, limited_->states, {},
                                        now);
     }
     LimitState &state(std::size_t i) { return *limited_->states[i]; }

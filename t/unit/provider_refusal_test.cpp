@@ -54,7 +54,8 @@ TEST(ProviderRefusal, OfA400OnlyTheErrorItselfCounts) {
         auto body :
         {R"({"error":{"code":400,"message":"API key not valid. Please pass a )"
          R"(valid API key.","status":"INVALID_ARGUMENT","details":[]}})",
-         R"([{"error":{"code":400,"message":"API key not valid."}}])",
+         R"([{"error":{"code":400,"message":"API key expired. Please )"
+         R"(renew the API key."}}])",
          R"({"code":"Client specified an invalid argument",)"
          R"("error":"Incorrect API key provided: te***yz."})",
          R"({"error":{"message":"no","type":"authentication_error"}})",
@@ -67,6 +68,9 @@ TEST(ProviderRefusal, OfA400OnlyTheErrorItselfCounts) {
           R"({"error":{"message":"no","param":"invalid_api_key"}})",
           R"({"detail":[{"input":{"code":"invalid_api_key"}}]})",
           R"({"error":{"input":{"error":{"code":"invalid_api_key"}}}})",
+          R"({"error":{"message":"invalid api key: Extra inputs are not )"
+          R"(permitted","type":"invalid_request_error"}})",
+          R"({"error":{"message":"incorrect api key provided: Extra"}})",
           R"({"message":"Invalid API key"})"}) {
         EXPECT_FALSE(error_says_credential_is_bad(body)) << body;
     }
@@ -87,7 +91,20 @@ TEST(ProviderRefusal, RepeatsTheSecret) {
         EXPECT_FALSE(repeats_secret("no model " + kind, key)) << kind;
         EXPECT_TRUE(repeats_secret("no model mFyYmF", key)) << kind;
         EXPECT_TRUE(repeats_secret(kind + "Zm9vYm", key)) << kind;
+        for (std::size_t i = 0; i < 6; i++) {
+            auto guess = key.substr(0, kind.size() + i);
+            EXPECT_FALSE(repeats_secret(guess, key)) << guess;
+        }
     }
+    const std::string jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.";
+    const std::string signature = "dGhpcyBpcyBpdCwgYWxs";
+    EXPECT_FALSE(repeats_secret(jwt + "dGhpc", jwt + signature));
+    EXPECT_TRUE(repeats_secret("IGlzIG and cyBpdC", jwt + signature));
+    EXPECT_TRUE(repeats_secret("f81d4fae-7dec",
+                               "f81d4fae-7dec-11d0-a765-"
+                               "00a0c91e6bf6"));
+    EXPECT_TRUE(repeats_secret("sk-ab12cd", "sk-ab12cd_" + signature));
+    EXPECT_TRUE(repeats_secret("Ab-cd-", "Ab-cd-ef-" + signature));
     EXPECT_FALSE(repeats_secret("anything", ""));
     EXPECT_FALSE(repeats_secret("short short", "short"));
 }

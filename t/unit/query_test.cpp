@@ -109,6 +109,16 @@ TEST(Query, AVisitCanEndIt) {
     EXPECT_EQ(visits, 2);
 }
 
+TEST(Query, APartOfAReply) {
+    for (auto query :
+         {"fields=a", "a=b&fields", "a;%24fields=b", "$fields="}) {
+        EXPECT_TRUE(asks_for_part(query)) << query;
+    }
+    for (auto query : {"", "field=a", "a=fields", "Fields=a", "fieldsx=1"}) {
+        EXPECT_FALSE(asks_for_part(query)) << query;
+    }
+}
+
 TEST(Query, TheValuesOfAParameter) {
     const std::string longest(256, 'x');
     struct {

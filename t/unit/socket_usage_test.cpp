@@ -176,7 +176,7 @@ TEST(SocketUsage, AnAnswerMayBeginAfterAnError) {
               "in 10 out 5 of gpt-5 complete late|");
     EXPECT_FALSE(socket.in_doubt());
     EXPECT_EQ(answered(socket, text(completed("r2", "1"))),
-              "in 10 out 1 of gpt-5 complete|");
+              "in 10 out 1 of gpt-5 complete unasked|");
 }
 
 // As many as were asked for are turns, whichever of them the errors ended.
@@ -223,8 +223,12 @@ TEST(SocketUsage, ManyThatWait) {
 TEST(SocketUsage, AnAnswerThatNobodyAskedFor) {
     SocketUsage socket;
     EXPECT_EQ(answered(socket, text(completed("r", "1"))),
-              "in 10 out 1 of gpt-5 complete|");
+              "in 10 out 1 of gpt-5 complete unasked|");
     EXPECT_EQ(socket.waiting(), 0U);
+    EXPECT_EQ(answered(socket, text(created("s")) + text(kError) +
+                                   text(completed("s", "1"))),
+              "of gpt-5 error unasked|"
+              "in 10 out 1 of gpt-5 complete late unasked|");
 }
 
 TEST(SocketUsage, CompressedFramesAreBroken) {

@@ -39,6 +39,7 @@ inline std::string text_of(const Usage &usage) {
     add_if(usage.error, "error");
     add_if(usage.prewarm, "prewarm");
     add_if(usage.late, "late");
+    add_if(usage.unasked, "unasked");
     add_if(usage.is_token_count, "count");
     return text;
 }
