@@ -26,6 +26,9 @@ my $nginx = Metered->new(
             {concurrent => 1}]},
         bogus    => {limits => [{tokens => 200, per => 'month'}]},
         asked    => {limits => [{requests => 1, per => 'month'}]},
+        left     => {limits => [{requests => 1, per => 'month'}]},
+        priced   => {models => ['gpt-5*'],
+            limits => [{usd => 1000, per => 'month'}]},
         model    => {limits => [{tokens => 100, per => 'month',
             model => 'gpt-realtime*'}]},
     },
@@ -179,9 +182,27 @@ subtest 'a provider that speaks by itself' => sub {
     hear($wire, $far, spoken('model'));
     ended($wire, $far, 'usage_limit_reached');
     is((charged('model'))[0], 120, 'a limit on the model of the target');
+    ($wire) = pair('model', '/v1/realtime?model=gpt-realtime-2');
+    is $wire->message->status, 429, 'which opens no other socket';
     ($wire, $far) = pair('model', '/v1/realtime?model=gpt-5');
     hear($wire, $far, spoken('other_1'), spoken('other_2'));
     is((charged('model', $wire))[0], 120, 'and not of another');
+
+    ($wire, $far) = pair('left', '/v1/realtime?model=gpt-5');
+    hear($wire, $far, (spoken('left'))[0]);
+    is((charged('left', $wire))[0], 1, 'one that its client leaves is counted');
+    ($wire) = pair('left', '/v1/realtime?model=gpt-5');
+    is $wire->message->status, 429, 'and was the last';
+};
+
+# As the Realtime interface has it.
+subtest 'a turn without a model, where the target names one' => sub {
+    my ($wire, $far) = pair('priced', '/v1/realtime?model=gpt-5-nano');
+    $wire->send_frame('{"type":"response.create"}');
+    is eval { $far->next_frame->{payload} }, '{"type":"response.create"}',
+        'goes up';
+    hear($wire, $far, spoken('priced'));
+    is((charged('priced', $wire))[0], 120, 'and costs what that costs');
 };
 
 $nginx->stop;

@@ -234,24 +234,35 @@ subtest 'the provider refuses our credential' => sub {
     unlike $nginx->error_log, qr/Incorrect|zq5w/, 'and nothing else of it';
 };
 
+# What it says of it stays here but for the name of the error: see
+# provider_echo.t.
 subtest 'the provider refuses the request' => sub {
-    my @bodies = (
+    my %bodies = (
         '{"error":{"message":"You may not use this model",'
-            . '"type":"permission_error","code":"model_not_found"}}',
+            . '"type":"permission_error","code":"model_not_found"}}'
+            => ': model_not_found',
         '{"error":{"message":"Country not supported","type":"request_forbidden"'
-            . ',"code":"unsupported_country_region_territory"}}',
-        '<html>Forbidden</html>',
-        '<html>' . 'x' x 10_000 . '</html>',
-        '',
-        '{"error":{"message":"' . 'x' x 100_000 . '"}}',
+            . ',"code":"unsupported_country_region_territory"}}'
+            => ': unsupported_country_region_territory',
+        '<html>Forbidden</html>'                       => '',
+        '<html>' . 'x' x 10_000 . '</html>'            => '',
+        ''                                             => '',
+        '{"error":{"message":"' . 'x' x 100_000 . '"}}' => '',
     );
-    for my $body (@bodies) {
+    for my $body (sort keys %bodies) {
+        my $from = length $nginx->error_log;
         my $r = answered(403, ['Content-Type' => 'text/x', 'X-A' => 1], $body);
         $verdict->admitted('403: ' . substr($body, 0, 50) . ', ' . length $body,
             $r, 403);
-        ok $r->body eq $body, 'its body';
-        is join(' ', map { $r->header($_) } qw(content-type x-a)), 'text/x 1',
-            'its headers';
+        is_deeply [@{$r->json->{error}}{qw(type code message)}],
+            ['permission_error', 'upstream_forbidden',
+            "The provider refused this request$bodies{$body}"], 'in our words';
+        is $r->header('x-a'), undef, 'with none of its headers';
+        is $r->header('x-should-retry'), 'false', 'once';
+        my $name = $bodies{$body} =~ s/: //r || '-';
+        like substr($nginx->error_log, $from),
+            qr/\[warn\].*refused the request: it answered 403, "$name"/,
+            'the log has the name, too';
     }
 };
 

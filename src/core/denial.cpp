@@ -61,7 +61,7 @@ ErrorReply describe(Denial denial) noexcept {
     case Denial::upstream_credential_rejected:
         return {503, kApi, "upstream_credential_rejected",
                 "The provider does not accept the gateway's credential", true};
-    case Denial::upstream_refusal_unreadable:
+    case Denial::upstream_forbidden:
         return {403, kPermission, "upstream_forbidden",
                 "The provider refused this request", false};
     case Denial::unreadable_model:

@@ -26,7 +26,7 @@ enum class Denial : unsigned char {
     method_not_allowed,
     websocket_not_allowed,
     upstream_credential_rejected,
-    upstream_refusal_unreadable,
+    upstream_forbidden,
     unreadable_model,
     model_not_allowed,
     rate_limit_exceeded,

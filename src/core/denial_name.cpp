@@ -36,8 +36,8 @@ std::string_view name_of(Denial denial) noexcept {
         return "websocket_not_allowed";
     case Denial::upstream_credential_rejected:
         return "upstream_credential_rejected";
-    case Denial::upstream_refusal_unreadable:
-        return "upstream_refusal_unreadable";
+    case Denial::upstream_forbidden:
+        return "upstream_forbidden";
     case Denial::unreadable_model:
         return "unreadable_model";
     case Denial::model_not_allowed:

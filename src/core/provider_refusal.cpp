@@ -32,8 +32,9 @@ constexpr std::array<std::string_view, 6> kMessages{
 };
 // Of a 400: what Google's says, whole, since others' begin with the name of a
 // member that the caller made up; and how xAI's begins.
-constexpr std::array<std::string_view, 2> kBadRequestMessages{
+constexpr std::array<std::string_view, 3> kBadRequestMessages{
     "api key not valid. please pass a valid api key.",
+    "api key not found. please pass a valid api key.",
     "api key expired. please renew the api key.",
 };
 constexpr std::string_view kBadRequestError = "incorrect api key provided: ";
@@ -103,72 +104,6 @@ bool is_message(std::string_view before, std::string_view) noexcept {
     return before.empty() || is_html || begins_member(before, kMessageMembers);
 }
 
-constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
-
-constexpr bool is_lower_or_digit(char c) noexcept {
-    return is_lower(c) || is_digit(c);
-}
-
-// The length of what is no secret: what all keys of a kind begin with, as
-// "sk-proj-" and "AIza", and of a JWT all but its signature. Who knows it could
-// have a provider repeat guesses of what comes next, a byte at a time, and see
-// from what becomes of the reply which is right. None where little is left. A
-// key of random words, as a UUID is, has no such beginning.
-std::size_t public_part(std::string_view secret) noexcept {
-    constexpr std::string_view kGoogle = "AIza";
-    constexpr std::string_view kJwt = "eyJ";
-    constexpr std::size_t kLongestWord = 8;
-    constexpr std::size_t kLongestNumbered = 5;  // "api03"
-    constexpr std::size_t kLeastSecret = 16;
-    constexpr int kMostWords = 3;
-
-    std::size_t size = secret.starts_with(kGoogle) ? kGoogle.size() : 0;
-    if (secret.starts_with(kJwt)) {
-        size = secret.rfind('.') + 1;  // 0 where there is none
-    }
-    for (int i = 0; i < kMostWords; i++) {
-        auto end = std::min(secret.find_first_of("-_", size), secret.size());
-        auto word = secret.substr(size, end - size);
-        bool is_plain = all<is_lower>(word);
-        bool is_numbered = i != 0 && word.size() <= kLongestNumbered &&
-                           all<is_lower_or_digit>(word);
-        if (end == secret.size() || word.size() > kLongestWord ||
-            !(is_plain || is_numbered)) {
-            break;
-        }
-        size = end + 1;
-    }
-    return secret.size() - size < kLeastSecret ? 0 : size;
-}
-
-// The runs of a secret, a bit for each: what has no bit is none of them. A
-// token of a login has thousands, and what is searched may be long.
-class Runs {
-public:
-    explicit Runs(std::string_view secret) noexcept {
-        for (std::size_t i = 0; i + kTellingRun <= secret.size(); i++) {
-            auto place = place_of(secret.data() + i);
-            bits_[place / 64] |= std::uint64_t{1} << place % 64;
-        }
-    }
-    bool may_hold(const char *run) const noexcept {
-        auto place = place_of(run);
-        return (bits_[place / 64] >> place % 64 & 1U) != 0;
-    }
-
-private:
-    static constexpr unsigned kPlaceBits = 16;
-
-    static std::size_t place_of(const char *run) noexcept {
-        constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15;
-        std::uint64_t bytes = 0;
-        std::copy_n(run, kTellingRun, reinterpret_cast<char *>(&bytes));
-        return bytes * kFactor >> (64 - kPlaceBits);
-    }
-
-    std::array<std::uint64_t, (1U << kPlaceBits) / 64> bits_{};
-};
-
 }  // namespace
 
 bool says_credential_is_bad(std::string_view body) noexcept {
@@ -215,37 +150,27 @@ bool error_says_credential_is_bad(std::string_view body) noexcept {
     return false;
 }
 
-bool repeats_secret(std::string_view body, std::string_view secret) noexcept {
-    secret.remove_prefix(public_part(secret));
-    const Runs runs{secret};
-    for (std::size_t i = 0; i + kTellingRun <= body.size(); i++) {
-        if (runs.may_hold(body.data() + i) &&
-            secret.find(body.substr(i, kTellingRun)) !=
-                std::string_view::npos) {
-            return true;
+ErrorName name_of_error(std::string_view body) noexcept {
+    enum : std::uint8_t { kCode = 1, kType };
+    constexpr static std::array<JsonMember, 3> error_members{{
+        {"code", kCode},
+        {"type", kType},
+        {"status", kType},
+    }};
+    constexpr static JsonShape error{error_members};
+    constexpr static std::array<JsonMember, 1> members{{{"error", 0, &error}}};
+    constexpr static JsonShape document{members};
+
+    ErrorName name;
+    bool is_code = false;
+    JsonScan scan{document};
+    while (auto value = scan.next(body)) {
+        if (value->kind == JsonKind::text && !is_code &&
+            name.set(value->text)) {
+            is_code = value->field == kCode;
         }
     }
-    return false;
-}
-
-bool SecretGuard::pass(std::string_view piece,
-                       std::string_view secret) noexcept {
-    // Where the pieces meet: what was kept, and as much of the new one.
-    std::array<char, 2 * (kTellingRun - 1)> seam;
-    auto head = piece.substr(0, kTellingRun - 1);
-    auto *end = std::copy_n(tail_.begin(), tail_size_, seam.begin());
-    end = std::copy(head.begin(), head.end(), end);
-    std::string_view joined{seam.data(),
-                            static_cast<std::size_t>(end - seam.data())};
-    if (repeats_secret(joined, secret) || repeats_secret(piece, secret)) {
-        return false;
-    }
-
-    auto last = piece.size() >= tail_.size() ? piece : joined;
-    last.remove_prefix(last.size() - std::min(last.size(), tail_.size()));
-    std::copy(last.begin(), last.end(), tail_.begin());
-    tail_size_ = last.size();
-    return true;
+    return name;
 }
 
 }  // namespace keystile

@@ -1,12 +1,17 @@
 // Telling a provider's refusal of the *credential* from its refusal of the
-// *request*. Providers echo parts of a key they do not accept, so a reply of
-// the first kind never reaches the client.
+// *request*. Providers echo parts of a key they do not accept, and also what a
+// caller has written: no body of a refusal reaches the client, since one that
+// did, unless it repeats the key, would tell who guesses parts of the key and
+// has them repeated which are right.
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string_view>
+
+#include "ascii.hpp"
 
 namespace keystile {
 
@@ -23,24 +28,33 @@ bool says_credential_is_bad(std::string_view body) noexcept;
 // itself is named so, or says no more than that.
 bool error_says_credential_is_bad(std::string_view body) noexcept;
 
-// A run of a secret that is worth hiding, and too long to be there by chance
-// in an error message.
-inline constexpr std::size_t kTellingRun = 6;
-
-// Whether `body` repeats kTellingRun or more bytes in a row of what is secret
-// in `secret`: not what all keys of its kind begin with, as anyone knows that,
-// nor what a JWT says before its signature.
-bool repeats_secret(std::string_view body, std::string_view secret) noexcept;
-
-// The same for a body that comes in pieces.
-class SecretGuard {
+// What a provider calls an error: letters and "_" alone, so it is neither a
+// part of a key nor what a caller may have written. Empty where it is neither.
+class ErrorName {
 public:
-    // False once the pieces so far, this one included, repeat the secret.
-    bool pass(std::string_view piece, std::string_view secret) noexcept;
+    // False, and nothing changes, if the text is no such name.
+    bool set(std::string_view text) noexcept {
+        bool is_name = !text.empty() && text.size() <= bytes_.size() &&
+                       all<is_letter>(text);
+        if (is_name) {
+            std::copy(text.begin(), text.end(), bytes_.begin());
+            size_ = text.size();
+        }
+        return is_name;
+    }
+    std::string_view view() const noexcept { return {bytes_.data(), size_}; }
 
 private:
-    std::array<char, kTellingRun - 1> tail_{};  // of the pieces so far
-    std::size_t tail_size_ = 0;
+    static constexpr bool is_letter(char c) noexcept {
+        return is_alpha(c) || c == '_';
+    }
+
+    std::array<char, 48> bytes_;
+    std::size_t size_ = 0;
 };
+
+// Of the error in a body, or in its beginning: its code, or else its type or
+// status.
+ErrorName name_of_error(std::string_view body) noexcept;
 
 }  // namespace keystile

@@ -109,9 +109,16 @@ void SocketUsage::ask(const TurnRequest &request) noexcept {
 }
 
 bool SocketUsage::in_doubt() const noexcept {
+    return is_amid_new_answer() ? waiting_ == 0 : in_doubt_;
+}
+
+bool SocketUsage::doubted_is_unasked() const noexcept {
+    return is_amid_new_answer() ? excused_ == 0 : !was_asked_;
+}
+
+bool SocketUsage::is_amid_new_answer() const noexcept {
     auto next = scan_.answer_id();
-    bool is_new = next != 0 && next != answered_;
-    return is_new ? waiting_ == 0 : in_doubt_;
+    return next != 0 && next != answered_;
 }
 
 void SocketUsage::ask_nothing() noexcept {

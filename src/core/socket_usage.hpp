@@ -82,6 +82,9 @@ public:
     // asked for.
     bool in_doubt() const noexcept;
 
+    // Requires that it is: whether nobody asked for it.
+    bool doubted_is_unasked() const noexcept;
+
     // The frames of each direction: whether they are broken, and where a
     // frame may be put in.
     const WebSocketFrames &client() const noexcept { return client_; }
@@ -94,6 +97,7 @@ private:
     std::optional<Usage> answer() noexcept;
     void take_text(std::string_view text) noexcept;
     bool end_text() noexcept;
+    bool is_amid_new_answer() const noexcept;
     void skip_unwanted(std::string_view &piece) noexcept;
 
     SocketTexts *texts_ = nullptr;

@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "core/meter_zone.hpp"
-#include "core/provider_refusal.hpp"
 #include "core/request_id.hpp"
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_pool.hpp"
@@ -89,11 +88,9 @@ public:
         bool relaying = false;           // its head is being passed on
         bool has_length = false;         // Content-Length was seen
         bool has_coding = false;         // Transfer-Encoding was seen
-        bool guarded = false;            // its body must not repeat the key
         bool is_small = false;           // the last piece of its body
         u_char *page = nullptr;          // for its body; see shrink_buffer()
         u_char *refusal_text = nullptr;  // the body of a 403, de-chunked
-        SecretGuard guard;
 
         // The provider has said that it is one.
         bool is_error() const noexcept {

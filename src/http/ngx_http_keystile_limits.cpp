@@ -4,6 +4,7 @@
 #include "core/content_type.hpp"
 #include "core/key_header.hpp"
 #include "core/model_pattern.hpp"
+#include "core/query.hpp"
 #include "core/request_head.hpp"
 #include "core/request_model.hpp"
 #include "ngx_http_keystile_body_pieces.hpp"
@@ -36,7 +37,9 @@ bool find_room(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto &meter = *exchange.meter;
     std::optional<UsedUp> used_up;
     if (permit_of(exchange).websocket()) {
-        used_up = meter.find_used_up({});  // its first turn would be refused
+        // Its first turn would be refused, or could not be: the provider may
+        // speak by itself.
+        used_up = meter.find_used_up(named_model(permit_of(exchange)).view());
         if (!used_up) {
             used_up =
                 meter.reserve(MeterZone::Scope::stream, meter.http_turn, 0);
@@ -165,8 +168,13 @@ bool needs_body(ngx_http_request_t *r, const Exchange &exchange) noexcept {
            !permit_of(exchange).websocket();
 }
 
-ParameterValues model_of_target(const Permit &permit) noexcept {
-    return find_parameter(permit.target().query, "model");
+ModelName named_model(const Permit &permit) noexcept {
+    auto found = find_parameter(permit.target().query, "model");
+    ModelName model;
+    if (found.count == 1 && found.fits()) {
+        model.set(found.view());
+    }
+    return model;
 }
 
 bool check_socket_model(Exchange &exchange) noexcept {
@@ -175,11 +183,12 @@ bool check_socket_model(Exchange &exchange) noexcept {
         !permit_of(exchange).websocket()) {
         return true;
     }
-    auto model = model_of_target(permit_of(exchange));
-    if (model.count == 0) {
+    const auto &permit = permit_of(exchange);
+    if (find_parameter(permit.target().query, "model").count == 0) {
         return true;
     }
-    if (model.count != 1 || !model.fits()) {
+    auto model = named_model(permit);
+    if (model.view().empty()) {
         exchange.refuse(Denial::unreadable_model);
         return false;
     }

@@ -6,15 +6,15 @@
 #include "ngx/nginx.hpp"
 
 #include "core/admission.hpp"
-#include "core/query.hpp"
+#include "core/model_name.hpp"
 
 namespace keystile {
 
 class Exchange;
 
-// The model that a target names: of a WebSocket, as that of the Realtime
-// interface does.
-ParameterValues model_of_target(const Permit &permit) noexcept;
+// The model that the target of a WebSocket names, as that of the Realtime
+// interface does; empty where it names none, or several.
+ModelName named_model(const Permit &permit) noexcept;
 
 // Whether the client may use the model that the target of a WebSocket names.
 // False after a refusal, which is then the exchange's decision.

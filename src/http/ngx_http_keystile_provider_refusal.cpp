@@ -29,7 +29,7 @@ ngx_int_t give_header(ngx_http_request_t *r, std::string_view name,
 // When another try may do better; nothing where none will.
 ngx_int_t give_wait(ngx_http_request_t *r, Denial denial,
                     std::int64_t seconds) noexcept {
-    if (denial == Denial::upstream_refusal_unreadable) {
+    if (denial == Denial::upstream_forbidden) {
         return NGX_OK;
     }
     NumberText number{static_cast<std::uint64_t>(seconds)};
@@ -42,13 +42,13 @@ ngx_int_t give_wait(ngx_http_request_t *r, Denial denial,
 // Makes the provider's reply one of ours, in its own buffer: what is left of
 // the head and the body is forgotten, and so is the connection.
 ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
-                        Denial denial) noexcept {
+                        Denial denial, std::string_view more = {}) noexcept {
     auto *u = r->upstream;
     auto reply = describe(denial);
     auto wait = seconds_until_next(*loc_conf(r));
     ErrorBody body{.shape = exchange.error_shape(*loc_conf(r)),
                    .reply = reply,
-                   .more = {},
+                   .more = more,
                    .request_id = exchange.request_id(),
                    .resets_at = denial == Denial::credentials_used_up
                                     ? ngx_time() + wait
@@ -161,34 +161,41 @@ Body arrived(ngx_http_request_t *r, Exchange &exchange) noexcept {
         !counted};
 }
 
-bool head_repeats(ngx_http_request_t *r, std::string_view key) noexcept {
-    auto &head = r->upstream->headers_in;
-    return repeats_secret(ngx::view(head.status_line), key) ||
-           !ngx::for_each_header(head.headers, [key](ngx_table_elt_t &h) {
-               return !repeats_secret(ngx::view(h.key), key) &&
-                      !repeats_secret(ngx::view(h.value), key);
-           });
+// The request is refused. What the provider says of it stays here: it may
+// repeat parts of the key.
+ngx_int_t forbid(ngx_http_request_t *r, Exchange &exchange,
+                 std::string_view body) noexcept {
+    constexpr std::string_view kBetween = ": ";
+    auto name = name_of_error(body);
+    auto error = ngx::str(name.view().empty() ? "-" : name.view());
+    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                  "the provider refused the request: it answered 403, \"%V\"",
+                  &error);
+
+    std::array<char, 64> more;
+    auto *end = more.begin();
+    if (!name.view().empty()) {
+        end = std::copy(kBetween.begin(), kBetween.end(), end);
+        end = std::copy(name.view().begin(), name.view().end(), end);
+    }
+    return replace_reply(
+        r, exchange, Denial::upstream_forbidden,
+        {more.data(), static_cast<std::size_t>(end - more.begin())});
 }
 
 // process_header while the body of a 403 arrives.
 ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
     auto *u = r->upstream;
     auto &exchange = *Exchange::find(r);
-    auto key = exchange.credential->secret->value();
 
     auto body = arrived(r, exchange);
     bool full = u->buffer.last == u->buffer.end;
     if (!body.complete && !body.unreadable && !full) {
         return NGX_AGAIN;
     }
-    if (says_credential_is_bad(body.text) || repeats_secret(body.text, key)) {
-        return reject(r, exchange, CredentialFault::forbidden);
-    }
-    if (body.unreadable) {
-        return replace_reply(r, exchange, Denial::upstream_refusal_unreadable);
-    }
-    exchange.attempt.guarded = !body.complete;
-    return pass_reply(r);
+    return says_credential_is_bad(body.text)
+               ? reject(r, exchange, CredentialFault::forbidden)
+               : forbid(r, exchange, body.text);
 }
 
 // The same of a 400: what cannot be told, or is too long, passes. An error of a
@@ -220,11 +227,6 @@ bool is_compressed(ngx_http_request_t *r) noexcept {
 
 }  // namespace
 
-bool passes_guard(Exchange &exchange, std::string_view piece) noexcept {
-    auto key = exchange.credential->secret->value();
-    return exchange.attempt.guard.pass(piece, key);
-}
-
 ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *u = r->upstream;
 
@@ -245,14 +247,8 @@ ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
     if (u->headers_in.status_n != NGX_HTTP_FORBIDDEN) {
         return pass_reply(r);
     }
-    if (head_repeats(r, exchange.credential->secret->value())) {
-        return reject(r, exchange, CredentialFault::forbidden);
-    }
-    if (r->method == NGX_HTTP_HEAD) {
-        return pass_reply(r);
-    }
-    if (is_compressed(r)) {
-        return replace_reply(r, exchange, Denial::upstream_refusal_unreadable);
+    if (r->method == NGX_HTTP_HEAD || is_compressed(r)) {
+        return forbid(r, exchange, {});
     }
     u->process_header = judge_forbidden;
     return judge_forbidden(r);

@@ -2,7 +2,6 @@
 
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_meter.hpp"
-#include "ngx_http_keystile_provider_refusal.hpp"
 #include "ngx_http_keystile_record.hpp"
 #include "ngx_http_keystile_traces.hpp"
 
@@ -32,15 +31,6 @@ ngx_int_t hand_on(ngx_http_request_t *r, Exchange &exchange, u_char *pos,
                   u_char *last) noexcept {
     auto *u = r->upstream;
     auto size = static_cast<std::size_t>(last - pos);
-    if (exchange.attempt.guarded &&
-        !passes_guard(exchange, ngx::view({size, pos}))) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "the provider repeated parts of credential \"%V\" in "
-                      "its reply, which was cut off",
-                      &exchange.credential->name);
-        forget_reply(u, pos);
-        return NGX_ERROR;
-    }
     auto *cl = ngx_chain_get_free_buf(r->pool, &u->free_bufs);
     if (cl == nullptr) {
         return NGX_ERROR;
@@ -72,7 +62,7 @@ std::size_t size_of(const ngx_buf_t &buf) noexcept {
 
 // Before a piece of a body is looked at, which is behind buf->last: most streams
 // wait for a next small event, most of the time. The buffer starts anew where
-// the client has all that was in it. What is guarded stays where it is zeroed.
+// the client has all that was in it.
 void shrink_while_streaming(ngx_http_request_t *r, Exchange &exchange,
                             std::size_t piece) noexcept {
     auto *u = r->upstream;
@@ -83,7 +73,7 @@ void shrink_while_streaming(ngx_http_request_t *r, Exchange &exchange,
         std::exchange(exchange.attempt.is_small, piece < ngx_pagesize);
     bool starts_anew = u->buffer.last == u->buffer.start &&
                        u->busy_bufs == nullptr && u->out_bufs == nullptr;
-    if (was_small && starts_anew && !exchange.attempt.guarded) {
+    if (was_small && starts_anew) {
         shrink_buffer(r, exchange, piece);
     }
 }
@@ -195,7 +185,7 @@ ngx_int_t init_body(void *data) noexcept {
     if (u->length == 0) {
         u->keepalive =
             !u->headers_in.connection_close && u->buffer.pos == u->buffer.last;
-    } else if (u->buffer.pos == u->buffer.last && !exchange.attempt.guarded) {
+    } else if (u->buffer.pos == u->buffer.last) {
         shrink_buffer(r, exchange, 0);
     }
     return NGX_OK;

@@ -14,15 +14,10 @@ Tunnel::Tunnel(ngx_http_request_t *r, Exchange &exchange, const Client *client,
       meter_{meter},
       judges_{client != nullptr &&
               (!client->models.empty() ||
-               (meter != nullptr && !client->limits.empty()))} {
+               (meter != nullptr && !client->limits.empty()))},
+      named_{named_model(**exchange.decision())} {
     if (judges_) {
         usage_.be_strict();
-    }
-    if (meter != nullptr) {
-        auto model = model_of_target(**exchange.decision());
-        if (model.count == 1 && model.fits()) {
-            named_.set(model.view());
-        }
     }
 }
 
@@ -348,15 +343,24 @@ void Tunnel::pass(std::string_view bytes, u_char *&out) noexcept {
     out += bytes.size();
 }
 
+// The target's, where the turn names none.
+const ModelName &Tunnel::model_of(const TurnRequest &request) const noexcept {
+    return request.naming == TurnRequest::Naming::missing ? named_
+                                                          : request.model;
+}
+
 // Whether a turn may go up; if not, the client has been told.
 bool Tunnel::judge(const TurnRequest &request) noexcept {
     bool is_readable =
         !request.binary && request.naming != TurnRequest::Naming::unreadable;
-    bool is_named = request.naming == TurnRequest::Naming::named;
+    const auto &model = model_of(request);
+    bool is_named = request.naming == TurnRequest::Naming::named ||
+                    (request.naming == TurnRequest::Naming::missing &&
+                     !model.view().empty());
     if (!is_readable || (client_->needs_model() && !is_named)) {
         return refuse(Denial::unreadable_model);
     }
-    if (!may_use(client_->models, request.model.view())) {
+    if (!may_use(client_->models, model.view())) {
         return refuse(Denial::model_not_allowed);
     }
     if (waiting_ == kMostWaiting) {

@@ -66,6 +66,7 @@ private:
 
     // Of a message that asks for a turn; of one whose end has come; of the
     // oldest that waits.
+    const ModelName &model_of(const TurnRequest &request) const noexcept;
     bool begin_turn(const TurnRequest &request) noexcept;
     void end_pending(const TurnRequest &request) noexcept;
     void end_turn(const Usage &usage) noexcept;
@@ -95,6 +96,7 @@ private:
     const Client *client_;  // null: callers without a key
     Meter *meter_;          // null: nobody counts
     bool judges_;           // there are rules for its turns
+    ModelName named_;       // by the target
     SocketUsage usage_;
 
     ngx_recv_pt client_recv_ = nullptr;
@@ -115,7 +117,6 @@ private:
     Waiting *spare_ = nullptr;
     std::size_t waiting_ = 0;
     ModelName doubted_;  // that the last turn which has ended was to ask
-    ModelName named_;    // by the target, as of the Realtime interface
     Waiting *pending_ = nullptr;  // whose message is not at its end
 };
 

@@ -57,7 +57,7 @@ bool Tunnel::begin_turn(const TurnRequest &request) noexcept {
     if (pending_ == nullptr) {
         return refuse(Denial::metering_unavailable);
     }
-    pending_->turn.model = request.model;
+    pending_->turn.model = model_of(request);
     auto used_up = meter_->reserve(MeterZone::Scope::turn, pending_->turn,
                                    Meter::kUnknownInput);
     if (!used_up) {
@@ -73,7 +73,7 @@ void Tunnel::end_pending(const TurnRequest &request) noexcept {
     if (waiting == nullptr) {
         return;
     }
-    waiting->turn.model = request.model;
+    waiting->turn.model = model_of(request);
     waiting->turn.prewarm = request.prewarm;
     waiting->turn.began = ngx_current_msec;
     waiting->next = nullptr;
@@ -148,10 +148,11 @@ void Tunnel::charge_doubted(const Usage &usage) noexcept {
     Turn turn{};
     turn.began = ngx_current_msec;
     turn.likely_input = Meter::kUnknownInput;
-    turn.model = doubted_.view().empty() ? named_ : doubted_;
+    turn.model = usage_.doubted_is_unasked() ? named_ : doubted_;
     turn.unasked = true;
-    meter_->settle(
-        turn, Outcome{.was_sent = false, .is_open = true, .usage = usage});
+    meter_->settle(turn, Outcome{.was_sent = usage_.doubted_is_unasked(),
+                                 .is_open = true,
+                                 .usage = usage});
 }
 
 bool Tunnel::refuse(Denial denial) noexcept {

@@ -171,6 +171,7 @@ TEST(SocketUsage, AnAnswerMayBeginAfterAnError) {
     EXPECT_FALSE(socket.in_doubt());
     EXPECT_EQ(answered(socket, text(created("r1"))), "");
     EXPECT_TRUE(socket.in_doubt());
+    EXPECT_FALSE(socket.doubted_is_unasked());
     EXPECT_EQ(text_of(socket.unfinished()), "of gpt-5");
     EXPECT_EQ(answered(socket, text(completed("r1", "5"))),
               "in 10 out 5 of gpt-5 complete late|");
@@ -229,6 +230,12 @@ TEST(SocketUsage, AnAnswerThatNobodyAskedFor) {
                                    text(completed("s", "1"))),
               "of gpt-5 error unasked|"
               "in 10 out 1 of gpt-5 complete late unasked|");
+    answered(socket, text(created("t")));
+    EXPECT_TRUE(socket.in_doubt());
+    EXPECT_TRUE(socket.doubted_is_unasked());
+    answered(socket, text(kError));
+    EXPECT_TRUE(socket.in_doubt());
+    EXPECT_TRUE(socket.doubted_is_unasked());
 }
 
 TEST(SocketUsage, CompressedFramesAreBroken) {
