@@ -35,6 +35,9 @@ my $nginx = Metered->new(
     server => <<'CONF')->serve;
         keystile_allow GET  /v1/realtime websocket query=*;
         keystile_allow POST /v1beta/** query=*;
+        keystile_allow GET  /fixed websocket
+            to=/v1/realtime?model=gpt-realtime-2;
+        location = /fixed { keystile_pass http://%%PROVIDER%%; }
 CONF
 my $provider = $nginx->provider;
 
@@ -184,6 +187,10 @@ subtest 'a provider that speaks by itself' => sub {
     is((charged('model'))[0], 120, 'a limit on the model of the target');
     ($wire) = pair('model', '/v1/realtime?model=gpt-realtime-2');
     is $wire->message->status, 429, 'which opens no other socket';
+    ($wire) = pair('model', '/v1/realtime?model=gpt-realtime-2&model=a');
+    is $wire->message->status, 400, 'nor does one that is named twice';
+    ($wire) = pair('model', '/fixed');
+    is $wire->message->status, 429, 'nor one that the rule names';
     ($wire, $far) = pair('model', '/v1/realtime?model=gpt-5');
     hear($wire, $far, spoken('other_1'), spoken('other_2'));
     is((charged('model', $wire))[0], 120, 'and not of another');

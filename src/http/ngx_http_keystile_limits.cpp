@@ -147,6 +147,14 @@ bool check_model(ngx_http_request_t *r, Exchange &exchange,
     return true;
 }
 
+// The caller's, or else what the rule adds.
+ParameterValues find_named_model(const Permit &permit) noexcept {
+    constexpr std::string_view name = "model";
+    auto found = find_parameter(permit.target().query, name);
+    return found.count != 0 ? found
+                            : find_parameter(permit.rule().to_args, name);
+}
+
 ngx_int_t status_of(const Exchange &exchange) noexcept {
     return static_cast<ngx_int_t>(
         describe(exchange.decision()->error().denial).status);
@@ -169,7 +177,7 @@ bool needs_body(ngx_http_request_t *r, const Exchange &exchange) noexcept {
 }
 
 ModelName named_model(const Permit &permit) noexcept {
-    auto found = find_parameter(permit.target().query, "model");
+    auto found = find_named_model(permit);
     ModelName model;
     if (found.count == 1 && found.fits()) {
         model.set(found.view());
@@ -179,12 +187,9 @@ ModelName named_model(const Permit &permit) noexcept {
 
 bool check_socket_model(Exchange &exchange) noexcept {
     const auto *client = client_of(exchange);
-    if (client == nullptr || client->models.empty() ||
-        !permit_of(exchange).websocket()) {
-        return true;
-    }
     const auto &permit = permit_of(exchange);
-    if (find_parameter(permit.target().query, "model").count == 0) {
+    if (client == nullptr || !client->needs_model() || !permit.websocket() ||
+        find_named_model(permit).count == 0) {
         return true;
     }
     auto model = named_model(permit);

@@ -169,7 +169,7 @@ ssize_t Tunnel::follow_client(u_char *buf, std::size_t size) noexcept {
         meter_->sent(piece.size());
     }
     while (auto request = usage_.from_client(piece)) {
-        if (!begin_turn(*request)) {
+        if (!begin_turn(model_of(*request))) {
             return cut("too many turns at one time");
         }
         end_pending(*request);
@@ -260,7 +260,9 @@ bool Tunnel::part_message(std::string_view bytes, u_char *&out) noexcept {
         request.creates && (!client_->needs_model() ||
                             request.naming == TurnRequest::Naming::named);
     if (message_ == Message::undecided && known) {
-        message_ = judge(request) ? Message::passing : Message::dropped;
+        // It may yet name its model.
+        message_ = judge(request, request.model) ? Message::passing
+                                                 : Message::dropped;
     }
 
     switch (message_) {
@@ -297,7 +299,7 @@ bool Tunnel::end_message(const TurnRequest &request, std::string_view bytes,
                    ? request.naming == TurnRequest::Naming::named
                    : request.naming != TurnRequest::Naming::unreadable;
     } else if (was != Message::dropped && is_turn) {
-        good = judge(request);
+        good = judge(request, model_of(request));
     }
 
     if (was == Message::dropped || (!good && was == Message::undecided)) {
@@ -350,10 +352,10 @@ const ModelName &Tunnel::model_of(const TurnRequest &request) const noexcept {
 }
 
 // Whether a turn may go up; if not, the client has been told.
-bool Tunnel::judge(const TurnRequest &request) noexcept {
+bool Tunnel::judge(const TurnRequest &request,
+                   const ModelName &model) noexcept {
     bool is_readable =
         !request.binary && request.naming != TurnRequest::Naming::unreadable;
-    const auto &model = model_of(request);
     bool is_named = request.naming == TurnRequest::Naming::named ||
                     (request.naming == TurnRequest::Naming::missing &&
                      !model.view().empty());
@@ -366,7 +368,7 @@ bool Tunnel::judge(const TurnRequest &request) noexcept {
     if (waiting_ == kMostWaiting) {
         return refuse(Denial::rate_limit_exceeded);
     }
-    return begin_turn(request);
+    return begin_turn(model);
 }
 
 void Tunnel::follow_provider(std::string_view piece) noexcept {

@@ -56,7 +56,7 @@ private:
                      u_char *&out) noexcept;
     bool part_message(std::string_view bytes, u_char *&out) noexcept;
     bool has_room() noexcept;
-    bool judge(const TurnRequest &request) noexcept;
+    bool judge(const TurnRequest &request, const ModelName &model) noexcept;
     std::size_t step(std::size_t most) const noexcept;
     void release(std::string_view bytes, u_char *&out) noexcept;
     static void pass(std::string_view bytes, u_char *&out) noexcept;
@@ -67,7 +67,7 @@ private:
     // Of a message that asks for a turn; of one whose end has come; of the
     // oldest that waits.
     const ModelName &model_of(const TurnRequest &request) const noexcept;
-    bool begin_turn(const TurnRequest &request) noexcept;
+    bool begin_turn(const ModelName &model) noexcept;
     void end_pending(const TurnRequest &request) noexcept;
     void end_turn(const Usage &usage) noexcept;
     void settle_turn(const Usage &usage) noexcept;

@@ -46,7 +46,7 @@ Tunnel::Waiting *Tunnel::make_waiting() noexcept {
 }
 
 // False after a refusal.
-bool Tunnel::begin_turn(const TurnRequest &request) noexcept {
+bool Tunnel::begin_turn(const ModelName &model) noexcept {
     if (meter_ == nullptr) {
         return true;
     }
@@ -57,7 +57,7 @@ bool Tunnel::begin_turn(const TurnRequest &request) noexcept {
     if (pending_ == nullptr) {
         return refuse(Denial::metering_unavailable);
     }
-    pending_->turn.model = model_of(request);
+    pending_->turn.model = model;
     auto used_up = meter_->reserve(MeterZone::Scope::turn, pending_->turn,
                                    Meter::kUnknownInput);
     if (!used_up) {
