@@ -167,7 +167,7 @@ subtest 'compressed' => sub {
         br      => "not really $KEY",
         Gzip    => Compress::Zlib::memGzip($body),
     );
-    for my $status (401, 403) {
+    for my $status (400, 401, 403) {
         for my $encoding (sort keys %encoded) {
             my $r = silent("$status, $encoding", sub ($request) {
                 $request->reply($status, ['Content-Encoding' => $encoding],
@@ -177,6 +177,27 @@ subtest 'compressed' => sub {
             unlike $r->body, qr/\Q$encoded{$encoding}\E/, 'nor its body';
         }
     }
+};
+
+# xAI's, of which only the framing differs.
+subtest 'a 400 for the key' => sub {
+    my $body = '{"code":"Client specified an invalid argument",'
+        . "\"error\":\"Incorrect API key provided: $KEY.\"}";
+    for my $framing (grep { $_ ne 'truncated' } sort keys %framings) {
+        my $r = silent($framing, sub ($request) {
+            $framings{$framing}->($request, 400, \@JSON, $body);
+        });
+        is $r->status, 503, 'is about ours';
+    }
+    my $r = silent('behind spaces, until the end', sub ($request) {
+        $request->reply(400, \@JSON, ' ' x 30, framing => 'close');
+    });
+    is $r->json->{error}{code}, 'upstream_bad_request', 'cannot be read';
+    my $echo = '{"error":{"message":"Bad model: Incorrect API key"}}';
+    $r = silent('another', sub ($request) {
+        $request->reply(400, \@JSON, $echo);
+    });
+    is $r->body, $echo, 'passes as it is';
 };
 
 # The echo beyond what fits into the buffer, or across its end: what came before

@@ -64,6 +64,11 @@ ErrorReply describe(Denial denial) noexcept {
     case Denial::upstream_forbidden:
         return {403, kPermission, "upstream_forbidden",
                 "The provider refused this request", false};
+    case Denial::upstream_bad_request:
+        return {400, kInvalidRequest, "upstream_bad_request",
+                "The provider refused this request, and what it says cannot "
+                "be read",
+                false};
     case Denial::unreadable_model:
         return {400, kInvalidRequest, "bad_request_body",
                 "The request must name one model, in JSON that can be read",

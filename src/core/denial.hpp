@@ -27,6 +27,7 @@ enum class Denial : unsigned char {
     websocket_not_allowed,
     upstream_credential_rejected,
     upstream_forbidden,
+    upstream_bad_request,
     unreadable_model,
     model_not_allowed,
     rate_limit_exceeded,
@@ -38,7 +39,7 @@ enum class Denial : unsigned char {
     credentials_limited,
     credentials_used_up,
 };
-inline constexpr std::size_t kDenials = 27;
+inline constexpr std::size_t kDenials = 28;
 
 struct ErrorReply {
     unsigned status;

@@ -38,6 +38,8 @@ std::string_view name_of(Denial denial) noexcept {
         return "upstream_credential_rejected";
     case Denial::upstream_forbidden:
         return "upstream_forbidden";
+    case Denial::upstream_bad_request:
+        return "upstream_bad_request";
     case Denial::unreadable_model:
         return "unreadable_model";
     case Denial::model_not_allowed:

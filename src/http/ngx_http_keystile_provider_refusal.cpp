@@ -29,7 +29,8 @@ ngx_int_t give_header(ngx_http_request_t *r, std::string_view name,
 // When another try may do better; nothing where none will.
 ngx_int_t give_wait(ngx_http_request_t *r, Denial denial,
                     std::int64_t seconds) noexcept {
-    if (denial == Denial::upstream_forbidden) {
+    if (denial == Denial::upstream_forbidden ||
+        denial == Denial::upstream_bad_request) {
         return NGX_OK;
     }
     NumberText number{static_cast<std::uint64_t>(seconds)};
@@ -198,22 +199,26 @@ ngx_int_t judge_forbidden(ngx_http_request_t *r) noexcept {
                : forbid(r, exchange, body.text);
 }
 
-// The same of a 400: what cannot be told, or is too long, passes. An error of a
-// key is said at once; nginx takes one that breaks off here for none at all.
+// The same of a 400, which passes unless it blames the credential, or might do
+// so and cannot be read. An error of a key is said at once; nginx takes one that
+// breaks off here for none at all.
 ngx_int_t judge_bad_request(ngx_http_request_t *r) noexcept {
     constexpr std::size_t kEnough = 512;
     auto *u = r->upstream;
     auto &exchange = *Exchange::find(r);
 
     auto body = arrived(r, exchange);
-    bool full = u->buffer.last == u->buffer.end;
-    if (!body.complete && !body.unreadable && !full &&
-        body.text.size() < kEnough) {
-        return NGX_AGAIN;
+    bool enough = body.complete || u->buffer.last == u->buffer.end ||
+                  body.text.size() >= kEnough;
+    if (error_says_credential_is_bad(body.text)) {
+        return reject(r, exchange, CredentialFault::rejected);
     }
-    return error_says_credential_is_bad(body.text)
-               ? reject(r, exchange, CredentialFault::rejected)
-               : pass_reply(r);
+    if (enough) {
+        return pass_reply(r);
+    }
+    return body.unreadable
+               ? replace_reply(r, exchange, Denial::upstream_bad_request)
+               : NGX_AGAIN;
 }
 
 bool is_compressed(ngx_http_request_t *r) noexcept {
@@ -240,7 +245,10 @@ ngx_int_t judge_reply(ngx_http_request_t *r, Exchange &exchange) noexcept {
         return judge_limited(r, exchange);
     }
     if (u->headers_in.status_n == NGX_HTTP_BAD_REQUEST &&
-        r->method != NGX_HTTP_HEAD && !is_compressed(r)) {
+        r->method != NGX_HTTP_HEAD) {
+        if (is_compressed(r)) {
+            return replace_reply(r, exchange, Denial::upstream_bad_request);
+        }
         u->process_header = judge_bad_request;
         return judge_bad_request(r);
     }

@@ -31,6 +31,7 @@ TEST(DenialName, IsThatOfTheEnumerator) {
     EXPECT_NAME(websocket_not_allowed);
     EXPECT_NAME(upstream_credential_rejected);
     EXPECT_NAME(upstream_forbidden);
+    EXPECT_NAME(upstream_bad_request);
     EXPECT_NAME(unreadable_model);
     EXPECT_NAME(model_not_allowed);
     EXPECT_NAME(rate_limit_exceeded);
