@@ -36,6 +36,8 @@ std::string sealed(const std::string &lines) {
            std::string{hex.data(), hex.size()} + "\n";
 }
 
+std::size_t at(Denial denial) { return static_cast<std::size_t>(denial); }
+
 void count_some(MeterZone &zone) {
     auto place = zone.enter(101);
     auto other = zone.enter(102);
@@ -47,7 +49,7 @@ void count_some(MeterZone &zone) {
     zone.times(other)->duration_milliseconds.add(9);
 
     auto &nobody = *zone.client("", "");
-    zone.presence(nobody, place)->refusals[4].add(2);
+    zone.presence(nobody, place)->refusals[at(Denial::missing_key)].add(2);
     auto &client = *zone.client("a b%\xC3\xA9", "ci-runner@x.org");
     for (std::size_t i = 0; i < kFigures; i++) {
         zone.series(client, "gpt-5", place)->figures[i].add(i + 1);
@@ -56,9 +58,13 @@ void count_some(MeterZone &zone) {
     zone.series(client, "", place)->figures[0].add(~std::uint64_t{0});
     zone.series(client, "\xC3\xA4 \"%", place)->figures[0].add(1);
     zone.series(client, "unused", place);
-    zone.presence(client, place)->refusals[0].add(1);
-    zone.presence(client, other)->refusals[0].add(1);
-    zone.presence(client, other)->refusals[22].add(5);
+    zone.presence(client, place)
+        ->refusals[at(Denial::bad_request_target)]
+        .add(1);
+    zone.presence(client, other)
+        ->refusals[at(Denial::bad_request_target)]
+        .add(1);
+    zone.presence(client, other)->refusals[at(Denial::body_too_large)].add(5);
     zone.presence(client, other)->open.add(5);
     auto set_used = [&](const Limit &limit, std::uint64_t used,
                         std::int64_t when) {
