@@ -220,10 +220,12 @@ for my $place (sort keys %PLACES) {
                 if $status != 403;
         }
         my ($wire, $request) = ask_for_socket($place);
-        $request->reply(403, ['X-Reason' => 'some'], 'not this model');
+        $request->reply(403, ['X-Reason' => 'some'],
+            '{"error":{"message":"no","code":"not_this_model"}}');
         my $r = $wire->response;
-        is join(' ', $r->status, $r->header('x-reason'), $r->body),
-            '403 some not this model', 'a small 403, with both';
+        is $r->status, 403, 'a small 403';
+        is $r->json->{error}{message},
+            'The provider refused this request: not_this_model', 'in our words';
 
         ($wire, $request) = ask_for_socket($place);
         $request->begin(404, ['X-Reason' => 'some']);
