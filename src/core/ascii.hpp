@@ -127,6 +127,11 @@ inline bool is_header_name(std::string_view s) noexcept {
 // RFC 9110 5.6.3: OWS is SP and HTAB.
 constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t'; }
 
+// RFC 8259 section 2: ws.
+constexpr bool is_json_space(char c) noexcept {
+    return is_space(c) || c == '\n' || c == '\r';
+}
+
 constexpr std::string_view trim(std::string_view s) noexcept {
     while (!s.empty() && is_space(s.front())) {
         s.remove_prefix(1);

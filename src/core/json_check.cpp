@@ -6,10 +6,6 @@
 namespace keystile {
 namespace {
 
-bool is_json_space(char c) noexcept {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
 // Where the first byte is that is not ASCII which stands for itself in a
 // string; or `end`. Taken as signed, bytes that are not ASCII are below the
 // control bytes.

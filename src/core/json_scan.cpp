@@ -9,10 +9,6 @@
 namespace keystile {
 namespace {
 
-bool is_json_space(char c) noexcept {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
 bool ends_scalar(char c) noexcept {
     return c == ',' || c == '}' || c == ']' || is_json_space(c);
 }

@@ -28,8 +28,8 @@ bool says_credential_is_bad(std::string_view body) noexcept;
 // itself is named so, or says no more than that.
 bool error_says_credential_is_bad(std::string_view body) noexcept;
 
-// What a provider calls an error: letters and "_" alone, so it is neither a
-// part of a key nor what a caller may have written. Empty where it is neither.
+// What a provider calls an error: letters and "_" alone, as all of them write
+// what is a name, and no key is. Empty where it is anything else.
 class ErrorName {
 public:
     // False, and nothing changes, if the text is no such name.

@@ -106,13 +106,12 @@ Picodollars Meter::cost(const Usage &usage, const Turn &turn) const noexcept {
 
 // The same for limits: what a body is labelled with need not be the model that
 // answers, if that does not say its name.
-Picodollars Meter::likely_cost(const Usage &usage,
+Picodollars Meter::likely_cost(Picodollars known, const Usage &usage,
                                const Turn &turn) const noexcept {
-    auto likely = cost(usage, turn);
     bool is_sure = !turn.is_label || !usage.model.view().empty();
     const auto *any =
         is_sure || prices_ == nullptr ? nullptr : prices_->find({});
-    return any == nullptr ? likely : ngx_max(likely, cost_of(usage, *any));
+    return any == nullptr ? known : ngx_max(known, cost_of(usage, *any));
 }
 
 // What a caller calls a model is only believed where a provider has said the
@@ -133,12 +132,13 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
     }
     auto outcome = is_free(turn, ended) ? Outcome{} : ended;
     const auto &usage = outcome.usage;
+    auto known_cost = cost(usage, turn);
     Spending spent{.tokens = tokens_of(usage),
-                   .cost = likely_cost(usage, turn)};
+                   .cost = likely_cost(known_cost, usage, turn)};
 
     Totals totals;
     add_usage(totals, usage);
-    totals[Figure::cost] = cost(usage, turn);
+    totals[Figure::cost] = known_cost;
     totals[Figure::requests] = outcome.was_sent;
     bool missing = outcome.is_open && !(usage.complete && has_figures(usage));
     totals[Figure::usage_missing] = missing;
@@ -152,7 +152,8 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
         likely.model = usage.model;
         likely.output = ngx_max(*likely.output, usage.texts);
         spent.tokens = ngx_max(spent.tokens, tokens_of(likely));
-        spent.cost = ngx_max(spent.cost, likely_cost(likely, turn));
+        spent.cost =
+            ngx_max(spent.cost, likely_cost(cost(likely, turn), likely, turn));
     }
     const auto &model = usage.model.view().empty() ? turn.model : usage.model;
     if (!turn.held.empty()) {

@@ -87,7 +87,7 @@ public:
 
 private:
     Picodollars cost(const Usage &usage, const Turn &turn) const noexcept;
-    Picodollars likely_cost(const Usage &usage,
+    Picodollars likely_cost(Picodollars known, const Usage &usage,
                             const Turn &turn) const noexcept;
     static void add_first_token(const Turn &turn, Totals &totals) noexcept;
     std::string_view known(std::string_view model) const noexcept;

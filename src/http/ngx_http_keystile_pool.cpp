@@ -312,7 +312,7 @@ bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,
     // nginx goes on to another server for the statuses it knows, of which 403
     // is the one that it does not hold against the server.
     loan.refused_status = u->headers_in.status_n;
-    forget_reply(u, u->buffer.start);
+    forget_reply(u);
     u->headers_in.status_n = NGX_HTTP_FORBIDDEN;
     u->conf = &loc_conf(r)->next_try;
     stand_before_free(*u, loan);

@@ -59,7 +59,7 @@ ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
         return NGX_ERROR;
     }
 
-    forget_reply(u, u->buffer.start);
+    forget_reply(u);
     if (exchange.attempt.refusal_text != nullptr) {
         OPENSSL_cleanse(exchange.attempt.refusal_text, u->conf->buffer_size);
     }

@@ -111,7 +111,7 @@ void forget_request_head(ngx_http_request_t *r, const ngx_pool_t *pool,
     }
 }
 
-void forget_reply(ngx_http_upstream_t *u, u_char *from) noexcept {
+void forget_reply(ngx_http_upstream_t *u) noexcept {
     ngx::for_each_header(u->headers_in.headers, [](ngx_table_elt_t &h) {
         zero(h.key.data, h.key.data + h.key.len);
         zero(h.lowcase_key, h.lowcase_key + h.key.len);
@@ -120,7 +120,7 @@ void forget_reply(ngx_http_upstream_t *u, u_char *from) noexcept {
     });
     auto &line = u->headers_in.status_line;
     zero(line.data, line.data + line.len);
-    zero(from, u->buffer.end);
+    zero(u->buffer.start, u->buffer.end);
 }
 
 }  // namespace keystile

@@ -21,8 +21,8 @@ void forget_request_head(ngx_http_request_t *r, const ngx_pool_t *pool,
                          const HeaderNames &special) noexcept;
 
 // Zeroes what a provider's reply has left in the worker, which may repeat the
-// credential: the buffer that it is read into, from `from` on, and the copies
-// of its status line and headers.
-void forget_reply(ngx_http_upstream_t *u, u_char *from) noexcept;
+// credential: the buffer that it is read into, and the copies of its status
+// line and headers.
+void forget_reply(ngx_http_upstream_t *u) noexcept;
 
 }  // namespace keystile
