@@ -18,6 +18,7 @@ my $nginx = Metered->new(
         location /off/ {
             keystile_allow GET /off/responses websocket;
             keystile_meter off;
+            keystile_inject off;
             keystile_pass http://%%PROVIDER%%;
         }
         location /any/ {
@@ -280,7 +281,7 @@ subtest 'extensions' => sub {
     $lines++;
     ($wire, $far) = pair(headers => [@offer], target => '/off/responses');
     is $provider->last->header($offer[0]), $offer[1],
-        'without a meter, they are';
+        'with neither a meter nor a credential, they are';
     $wire->write(build_frame(1, 1, 1, 0, 0, 1, 'deflated'));
     is $far->next_frame->{payload}, 'deflated', 'and used';
     $wire->close;

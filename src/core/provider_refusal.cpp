@@ -47,6 +47,13 @@ void trim_end(std::string_view &text) noexcept {
     text = text.substr(0, last + 1);
 }
 
+bool is_one_of(std::string_view text,
+               std::span<const std::string_view> known) noexcept {
+    return std::any_of(known.begin(), known.end(), [text](auto one) {
+        return equals_ignoring_case(text, one);
+    });
+}
+
 bool ends_with_one_of(std::string_view text,
                       std::span<const std::string_view> ends) noexcept {
     return std::any_of(ends.begin(), ends.end(), [text](auto end) {
@@ -116,6 +123,19 @@ bool says_credential_is_bad(std::string_view body) noexcept {
                        });
 }
 
+bool is_name_of_bad_credential(std::string_view name) noexcept {
+    return is_one_of(name, kCodes);
+}
+
+bool is_message_of_bad_credential(std::string_view message) noexcept {
+    return is_one_of(message, kBadRequestMessages);
+}
+
+bool is_text_of_bad_credential(std::string_view error) noexcept {
+    return equals_ignoring_case(error.substr(0, kBadRequestError.size()),
+                                kBadRequestError);
+}
+
 bool error_says_credential_is_bad(std::string_view body) noexcept {
     enum : std::uint8_t { kName = 1, kMessage, kError };
     constexpr static std::array<JsonMember, 4> error_members{{
@@ -132,17 +152,10 @@ bool error_says_credential_is_bad(std::string_view body) noexcept {
     JsonScan scan{document};
     while (auto value = scan.next(body)) {
         auto text = value->text;
-        auto is_it = [text](auto known) {
-            return equals_ignoring_case(text, known);
-        };
-        bool found =
-            value->field == kName
-                ? std::any_of(kCodes.begin(), kCodes.end(), is_it)
-            : value->field == kMessage
-                ? std::any_of(kBadRequestMessages.begin(),
-                              kBadRequestMessages.end(), is_it)
-                : equals_ignoring_case(text.substr(0, kBadRequestError.size()),
-                                       kBadRequestError);
+        bool found = value->field == kName ? is_name_of_bad_credential(text)
+                     : value->field == kMessage
+                         ? is_message_of_bad_credential(text)
+                         : is_text_of_bad_credential(text);
         if (found) {
             return true;
         }

@@ -28,6 +28,13 @@ bool says_credential_is_bad(std::string_view body) noexcept;
 // itself is named so, or says no more than that.
 bool error_says_credential_is_bad(std::string_view body) noexcept;
 
+// The same of an error by its parts: by what its type, code or status is; by
+// its message; and by the error itself, where that is a text. At most the first
+// 64 bytes of each are needed.
+bool is_name_of_bad_credential(std::string_view name) noexcept;
+bool is_message_of_bad_credential(std::string_view message) noexcept;
+bool is_text_of_bad_credential(std::string_view error) noexcept;
+
 // What a provider calls an error: letters and "_" alone, as all of them write
 // what is a name, and no key is. Empty where it is anything else.
 class ErrorName {

@@ -139,7 +139,9 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         // be counted.
         in_doubt_ = false;
         if (had_figures_ || !has_figures) {
-            return std::nullopt;
+            usage.input = usage.output = std::nullopt;
+            usage.late = true;
+            return usage.is_refusal() ? std::optional{usage} : std::nullopt;
         }
         had_figures_ = true;
         usage.late = true;

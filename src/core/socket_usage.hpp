@@ -67,8 +67,15 @@ public:
 
     // Bytes from the provider. Removes from `piece` what was read, and
     // returns the usage of the first turn that ended in it, by its last event
-    // or by an error; none when all was read.
+    // or by an error; none when all was read. An error that is a refusal is
+    // returned as soon as its last byte was read, and whatever it is for.
     std::optional<Usage> from_provider(std::string_view &piece) noexcept;
+
+    // Whether the provider's message that has not ended may be a refusal: until
+    // its type is known to be another.
+    bool may_be_refusal() const noexcept {
+        return provider_.is_in_text() && scan_.may_be_error();
+    }
 
     // Turns that were asked for and have not ended.
     std::size_t waiting() const noexcept { return waiting_; }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ascii.hpp"
+#include "provider_refusal.hpp"
 
 namespace keystile {
 
@@ -59,11 +60,19 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kWrapped{kWrappedMembers};
 
+    static constexpr std::array<JsonMember, 4> kErrorMembers{{
+        {"type", kErrorName},
+        {"code", kErrorName},
+        {"status", kErrorName},
+        {"message", kErrorMessage},
+    }};
+    static constexpr JsonShape kErrorShape{kErrorMembers};
+
     static constexpr std::array<JsonMember, 13> kTextMembers{{
         {"type", kType},
         {"status", kStatus},
         {"status_code", kStatusCode},
-        {"error", kError},
+        {"error", kError, &kErrorShape},
         {"model", kModel},
         {"modelVersion", kModel},
         {"usage", kNone, &kUsage},
@@ -123,6 +132,7 @@ bool UsageScan::end_text() noexcept {
     texts_++;
     scan_.start();
     event_ = Event::other;
+    has_type_ = false;
     is_pending_ = false;
     ends_answer_ = false;
     return ends_answer;
@@ -152,6 +162,7 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
     switch (value.field) {
     case kType:
         event_ = event_ == Event::error ? event_ : event_of(value.text);
+        has_type_ = true;
         break;
     case kStatus:
         is_pending_ = value.text == "queued" || value.text == "in_progress";
@@ -169,7 +180,14 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
     case kError:
         if (value.kind == JsonKind::object || value.kind == JsonKind::text) {
             event_ = Event::error;
+            blame(is_text_of_bad_credential(value.text));
         }
+        break;
+    case kErrorName:
+        blame(is_name_of_bad_credential(value.text));
+        break;
+    case kErrorMessage:
+        blame(is_message_of_bad_credential(value.text));
         break;
     case kId:
         id_ = hash(value.text);
@@ -178,6 +196,10 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         take_count(value);
         break;
     }
+}
+
+void UsageScan::blame(bool is_known) noexcept {
+    blames_credential_ = blames_credential_ || is_known;
 }
 
 // FNV-1a; ids are chosen by the provider, to be different.
@@ -259,6 +281,7 @@ Usage UsageScan::usage() const noexcept {
     all.texts = texts_;
     all.complete = is_complete_;
     all.error = is_error_;
+    all.blames_credential = is_error_ && blames_credential_;
     all.error_status = is_error_ ? status_ : std::uint16_t{0};
     all.is_token_count = has(kTokenCount) && !all.input && !all.output;
     return all;
@@ -272,6 +295,7 @@ void UsageScan::start_answer() noexcept {
     status_ = 0;
     is_complete_ = false;
     is_error_ = false;
+    blames_credential_ = false;
 }
 
 }  // namespace keystile

@@ -30,6 +30,8 @@ struct Usage {
                             // no usage
     std::uint16_t error_status = 0;  // that an error on a socket gives: as of
                                      // HTTP; 0: none
+    bool blames_credential = false;  // that error is about the credential, by
+                                     // its name
     bool is_token_count = false;     // no model was asked, tokens were counted
     bool late = false;     // of a turn that had ended, without figures, by an
                            // error; only set by SocketUsage
@@ -37,6 +39,12 @@ struct Usage {
     std::uint64_t texts = 0;  // events, or messages of a socket, that came
     bool prewarm = false;  // asked for with "generate": false; never an HTTP
                            // reply, only set by SocketUsage
+
+    // An error on a socket that refuses the credential, or what it may do: as
+    // a 401 or a 403 would.
+    bool is_refusal() const noexcept {
+        return blames_credential || error_status == 401 || error_status == 403;
+    }
 };
 
 // Reads the events of a stream, the messages of a socket or the body of a
@@ -63,6 +71,12 @@ public:
 
     // Whether the text so far is a whole document.
     bool is_whole() const noexcept { return scan_.is_closed(); }
+
+    // Whether the text may yet turn out to be an error, as far as is known: one
+    // whose type is another is none.
+    bool may_be_error() const noexcept {
+        return event_ == Event::error || !has_type_;
+    }
 
     // Whether that document says that the answer is still being made.
     bool is_pending() const noexcept { return is_pending_; }
@@ -97,6 +111,8 @@ private:
         kStatusCode,
         kModel,
         kError,
+        kErrorName,
+        kErrorMessage,
         kId,
         kCounters,
         kInput = kCounters,  // Responses and Messages
@@ -135,6 +151,7 @@ private:
     static std::uint64_t hash(std::string_view id) noexcept;
     void take_value(const JsonValue &value) noexcept;
     void take_count(const JsonValue &value) noexcept;
+    void blame(bool is_known) noexcept;
     void close_text() noexcept;
     bool has(Field field) const noexcept;
     Count count(Field field) const noexcept;
@@ -147,6 +164,8 @@ private:
     ModelName model_;
     std::uint16_t status_ = 0;    // of the answer, should it be an error
     Event event_ = Event::other;  // what the text is
+    bool has_type_ = false;
+    bool blames_credential_ = false;
     bool is_pending_ = false;
     bool is_complete_ = false;
     bool is_error_ = false;

@@ -7,7 +7,6 @@ namespace keystile {
 namespace {
 
 constexpr std::uint8_t kContinuation = 0;
-constexpr std::uint8_t kText = 1;
 constexpr std::uint8_t kBinary = 2;
 constexpr std::uint8_t kClose = 8;
 constexpr std::uint8_t kPong = 10;
@@ -32,6 +31,7 @@ std::optional<FramePart> WebSocketFrames::next(std::string_view &piece,
         } else if (state_ == State::broken) {
             piece = {};
         } else {
+            message_size_++;
             read_header(piece.front());
             piece.remove_prefix(1);
         }
@@ -90,6 +90,7 @@ void WebSocketFrames::first_byte(std::uint8_t byte) noexcept {
     } else if (opcode_ <= kBinary) {
         in_order = message_ == 0;
         message_ = opcode_;
+        message_size_ = 1;
     }
     state_ = in_order && !has_rsv ? State::second : State::broken;
 }
@@ -136,6 +137,7 @@ std::optional<FramePart> WebSocketFrames::read_payload(
         payload = payload.substr(0, room.size());
     }
     left_ -= payload.size();
+    message_size_ += payload.size();
     piece.remove_prefix(payload.size());
     if (!is_text) {
         return std::nullopt;

@@ -54,6 +54,14 @@ public:
         return is_between_frames() && message_ == 0;
     }
 
+    // In a text message, of which the first byte was read at least.
+    bool is_in_text() const noexcept { return message_ == kText; }
+
+    // Bytes that were read of the message that has ended last or has not ended:
+    // of its frames, and of control frames between them. Requires that it was
+    // not passed over.
+    std::uint64_t message_size() const noexcept { return message_size_; }
+
     // The last byte that was read is of a control frame.
     bool is_in_control_frame() const noexcept { return opcode_ >= kControl; }
 
@@ -84,9 +92,11 @@ private:
                             std::span<char> room) noexcept;
     std::optional<FramePart> end_frame() noexcept;
 
-    static constexpr std::uint8_t kControl = 8;  // opcodes from here on
+    static constexpr std::uint8_t kText = 1;     // an opcode
+    static constexpr std::uint8_t kControl = 8;  // and those from here on
 
-    std::uint64_t left_ = 0;      // bytes of the payload
+    std::uint64_t left_ = 0;          // bytes of the payload
+    std::uint64_t message_size_ = 0;  // bytes so far
     std::array<char, 4> mask_{};  // the one for the next byte first
     State state_ = State::first;
     std::uint8_t header_left_ = 0;  // bytes of the length or the mask

@@ -307,9 +307,7 @@ bool Exchange::reads_reply() const noexcept {
     const auto *client = permit.identity().client;
     bool judges_turns = client != nullptr && !client->models.empty();
     return meter != nullptr || recorder != nullptr ||
-           (permit.websocket() &&
-            (judges_turns ||
-             (credential != nullptr && is_pooled(*loc_conf(r_)))));
+           (permit.websocket() && (judges_turns || credential != nullptr));
 }
 
 ErrorShape Exchange::error_shape(const LocConf &conf) const noexcept {

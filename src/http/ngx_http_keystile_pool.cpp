@@ -40,16 +40,22 @@ bool cools_down(const LocConf &conf) noexcept {
             conf.next_credential->is_given);
 }
 
-ngx_uint_t condition_of(CredentialFault fault) noexcept {
+// What a fault is in keystile_next_credential, and as a status.
+struct Fault {
+    ngx_uint_t condition;
+    ngx_uint_t status;
+};
+
+constexpr Fault describe(CredentialFault fault) noexcept {
     switch (fault) {
     case CredentialFault::rejected:
-        return NextCredential::on_401;
+        return {NextCredential::on_401, NGX_HTTP_UNAUTHORIZED};
     case CredentialFault::forbidden:
-        return NextCredential::on_403;
+        return {NextCredential::on_403, NGX_HTTP_FORBIDDEN};
     case CredentialFault::rate_limited:
-        return NextCredential::on_429;
+        return {NextCredential::on_429, NGX_HTTP_TOO_MANY_REQUESTS};
     }
-    return 0;
+    return {};
 }
 
 // The next that may be sent, which counts as tried from then on; or null.
@@ -296,7 +302,7 @@ bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,
         return false;
     }
     credential.state->refuse(fault);
-    if ((conf.next_credential->conditions & condition_of(fault)) == 0 ||
+    if ((conf.next_credential->conditions & describe(fault).condition) == 0 ||
         !cools_down(conf)) {
         return false;
     }
@@ -320,19 +326,18 @@ bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,
     return true;
 }
 
-bool is_pooled(const LocConf &conf) noexcept { return cools_down(conf); }
-
-void note_limited_turn(ngx_http_request_t *r, Exchange &exchange) noexcept {
+void note_refused_turn(ngx_http_request_t *r, const Exchange &exchange,
+                       CredentialFault fault) noexcept {
     const auto &conf = *loc_conf(r);
     if (exchange.credential == nullptr) {
         return;
     }
-    exchange.credential->state->refuse(CredentialFault::rate_limited);
+    exchange.credential->state->refuse(fault);
     if (cools_down(conf) &&
-        (conf.next_credential->conditions & NextCredential::on_429) != 0) {
+        (conf.next_credential->conditions & describe(fault).condition) != 0) {
         cool_down(r, *exchange.credential,
                   ngx_time() + conf.next_credential->cooldown,
-                  NGX_HTTP_TOO_MANY_REQUESTS);
+                  describe(fault).status);
     }
 }
 

@@ -49,12 +49,10 @@ void excuse_peer(ngx_http_request_t *r, Exchange &exchange) noexcept;
 bool go_on_with_next(ngx_http_request_t *r, Exchange &exchange,
                      CredentialFault fault) noexcept;
 
-// Whether what becomes of a credential decides if it is sent again.
-bool is_pooled(const LocConf &conf) noexcept;
-
-// On an open WebSocket, the provider answered a turn with an error of status
-// 429: the next handshake is not for this credential.
-void note_limited_turn(ngx_http_request_t *r, Exchange &exchange) noexcept;
+// On an open WebSocket, the provider refused the credential by an error: the
+// next handshake is not for this one. Nothing where none of ours is in use.
+void note_refused_turn(ngx_http_request_t *r, const Exchange &exchange,
+                       CredentialFault fault) noexcept;
 
 // In reinit_request: makes the next credential the one that is sent. The
 // try before does not count as sent, if it was a reply that ended it.

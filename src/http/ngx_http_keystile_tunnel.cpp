@@ -12,6 +12,7 @@ Tunnel::Tunnel(ngx_http_request_t *r, Exchange &exchange, const Client *client,
       exchange_{exchange},
       client_{client},
       meter_{meter},
+      hides_{exchange.credential != nullptr},
       judges_{client != nullptr &&
               (!client->models.empty() ||
                (meter != nullptr && !client->limits.empty()))},
@@ -47,8 +48,8 @@ ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {
         in->pos = in->last;
         c->read->ready = 1;
     }
-    auto there = static_cast<std::size_t>(u->buffer.last - u->buffer.pos);
-    tunnel->follow_provider(ngx::view({there, u->buffer.pos}));
+    auto &b = u->buffer;
+    b.last = tunnel->follow_provider(b.pos, b.pos, b.last, b.end);
     if (tunnel->usage_.provider().is_broken()) {
         ngx_log_error(NGX_LOG_ERR, c->log, 0,
                       "upstream sent WebSocket frames that cannot be read");
@@ -100,33 +101,6 @@ ssize_t Tunnel::recv_client(ngx_connection_t *c, u_char *buf,
                           : tunnel.follow_client(buf, size);
 }
 
-ssize_t Tunnel::recv_provider(ngx_connection_t *c, u_char *buf,
-                              std::size_t size) noexcept {
-    auto *r = static_cast<ngx_http_request_t *>(c->data);
-    auto &tunnel = *Exchange::find(r)->tunnel;
-    const auto &frames = tunnel.usage_.provider();
-    if (tunnel.errors_size_ != 0 && frames.is_between_messages()) {
-        return tunnel.give_errors(buf, size);
-    }
-    if (tunnel.is_cut_) {
-        return NGX_ERROR;
-    }
-
-    auto n = tunnel.provider_recv_(c, buf, size);
-    if (n <= 0) {
-        return n;
-    }
-    tunnel.follow_provider(ngx::view({static_cast<std::size_t>(n), buf}));
-    if (frames.is_broken()) {
-        tunnel.cut("the provider sent WebSocket frames that cannot be read");
-        return NGX_ERROR;
-    }
-    if (tunnel.errors_size_ != 0 && frames.is_between_messages()) {
-        c->read->ready = 1;  // there is more to have: they are next
-    }
-    return n;
-}
-
 // Nothing more goes up, and the provider's side looks like closed, so that
 // nginx closes both; first, the client is told, if that can be done now.
 ssize_t Tunnel::cut(const char *why) noexcept {
@@ -138,13 +112,6 @@ ssize_t Tunnel::cut(const char *why) noexcept {
                   "keystile closes a WebSocket: %s", why);
     wake_provider();
     return NGX_AGAIN;
-}
-
-// Makes nginx ask for the provider's next bytes.
-void Tunnel::wake_provider() noexcept {
-    auto *read = r_->upstream->peer.connection->read;
-    read->ready = 1;
-    ngx_post_event(read, &ngx_posted_events);
 }
 
 ssize_t Tunnel::read_client(u_char *buf, std::size_t size) noexcept {
@@ -238,11 +205,15 @@ bool Tunnel::judge_piece(std::string_view piece, u_char *&out) noexcept {
 // there is none, the message is judged at its end.
 bool Tunnel::has_room() noexcept {
     if (held_ == nullptr) {
-        // More than the pool takes from its own blocks: only that is freed.
-        held_ = static_cast<u_char *>(
-            ngx_palloc(r_->pool, ngx_max(kHeld, r_->pool->max + 1)));
+        held_ = make_room(r_->pool);
     }
     return held_ != nullptr;
+}
+
+// More than the pool takes from its own blocks: only that is freed.
+u_char *Tunnel::make_room(ngx_pool_t *pool) noexcept {
+    return static_cast<u_char *>(
+        ngx_palloc(pool, ngx_max(kHeld, pool->max + 1)));
 }
 
 // More of a message, not its end. A control frame goes up at once: it may
@@ -369,18 +340,6 @@ bool Tunnel::judge(const TurnRequest &request,
         return refuse(Denial::rate_limit_exceeded);
     }
     return begin_turn(model);
-}
-
-void Tunnel::follow_provider(std::string_view piece) noexcept {
-    if (meter_ != nullptr) {
-        meter_->received(piece.size());
-    }
-    if (first_ != nullptr && first_->turn.first_token == 0 && !piece.empty()) {
-        first_->turn.first_token = ngx_current_msec;
-    }
-    while (auto usage = usage_.from_provider(piece)) {
-        end_turn(*usage);
-    }
 }
 
 }  // namespace keystile

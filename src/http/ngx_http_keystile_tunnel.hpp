@@ -56,12 +56,22 @@ private:
                      u_char *&out) noexcept;
     bool part_message(std::string_view bytes, u_char *&out) noexcept;
     bool has_room() noexcept;
+    static u_char *make_room(ngx_pool_t *pool) noexcept;
     bool judge(const TurnRequest &request, const ModelName &model) noexcept;
     std::size_t step(std::size_t most) const noexcept;
     void release(std::string_view bytes, u_char *&out) noexcept;
     static void pass(std::string_view bytes, u_char *&out) noexcept;
 
-    void follow_provider(std::string_view piece) noexcept;
+    std::optional<ssize_t> read_provider(ngx_connection_t *c, u_char *buf,
+                                         std::size_t size) noexcept;
+    u_char *follow_provider(u_char *begin, u_char *fresh, u_char *end,
+                            u_char *limit) noexcept;
+    u_char *hide(const Usage &error, u_char *begin, u_char *at, u_char *end,
+                 u_char *limit) noexcept;
+    u_char *replace(u_char *from, u_char *to, u_char *end,
+                    u_char *limit) noexcept;
+    u_char *hold(u_char *begin, u_char *end) noexcept;
+    void give_kept(u_char *buf) noexcept;
     ssize_t give_errors(u_char *buf, std::size_t size) noexcept;
 
     // Of a message that asks for a turn; of one whose end has come; of the
@@ -81,11 +91,14 @@ private:
     bool refuse(const UsedUp &used_up) noexcept;
     void tell(Denial denial, std::string_view more,
               std::int64_t resets_at) noexcept;
+    void put_error(const ErrorReply &reply, std::string_view more,
+                   std::int64_t resets_at) noexcept;
     ssize_t cut(const char *why) noexcept;
     void wake_provider() noexcept;
 
     // Bytes of a message that are kept until it is judged: its type and its
-    // model are among the first as a rule.
+    // model are among the first as a rule, and errors are short. Less than the
+    // smallest buffer that nginx reads into.
     static constexpr std::size_t kHeld = 2048;
     static constexpr std::size_t kErrors = 4096;
     static constexpr unsigned kReadsAtOnce = 16;
@@ -95,6 +108,7 @@ private:
     Exchange &exchange_;
     const Client *client_;  // null: callers without a key
     Meter *meter_;          // null: nobody counts
+    bool hides_;            // a credential of ours is in use
     bool judges_;           // there are rules for its turns
     ModelName named_;       // by the target
     SocketUsage usage_;
@@ -108,6 +122,9 @@ private:
     u_char *held_ = nullptr;
     std::size_t held_size_ = 0;
     Message message_ = Message::undecided;
+
+    u_char *kept_ = nullptr;  // of the provider's message, not yet given
+    std::size_t kept_size_ = 0;
 
     u_char *errors_ = nullptr;  // frames for the client, not yet given
     std::size_t errors_size_ = 0;

@@ -84,7 +84,7 @@ void Tunnel::end_pending(const TurnRequest &request) noexcept {
 
 void Tunnel::end_turn(const Usage &usage) noexcept {
     if (usage.error_status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        note_limited_turn(r_, exchange_);
+        note_refused_turn(r_, exchange_, CredentialFault::rate_limited);
     }
     if (exchange_.recorder == nullptr) {
         return settle_turn(usage);
@@ -173,7 +173,6 @@ bool Tunnel::refuse(const UsedUp &used_up) noexcept {
     return false;
 }
 
-// Puts an error frame before the provider's next message.
 void Tunnel::tell(Denial denial, std::string_view more,
                   std::int64_t resets_at) noexcept {
     auto reply = describe(denial);
@@ -186,7 +185,12 @@ void Tunnel::tell(Denial denial, std::string_view more,
                   "\"%V\"",
                   &code, &limit, &id);
     count_refusal(r_, identity, denial);
+    put_error(reply, more, resets_at);
+}
 
+// An error frame, before the provider's next message.
+void Tunnel::put_error(const ErrorReply &reply, std::string_view more,
+                       std::int64_t resets_at) noexcept {
     ErrorBody body{.shape = ErrorShape::openai,
                    .reply = reply,
                    .more = more,
@@ -211,16 +215,6 @@ void Tunnel::tell(Denial denial, std::string_view more,
     errors_size_ =
         static_cast<std::size_t>(reinterpret_cast<u_char *>(end) - errors_);
     wake_provider();
-}
-
-// As much as there is room for; the rest is next, since nothing of the
-// provider's is read before.
-ssize_t Tunnel::give_errors(u_char *buf, std::size_t size) noexcept {
-    auto n = ngx_min(size, errors_size_);
-    ngx_memcpy(buf, errors_, n);
-    errors_size_ -= n;
-    ngx_memmove(errors_, errors_ + n, errors_size_);
-    return static_cast<ssize_t>(n);
 }
 
 }  // namespace keystile

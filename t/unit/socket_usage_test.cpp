@@ -238,6 +238,76 @@ TEST(SocketUsage, AnAnswerThatNobodyAskedFor) {
     EXPECT_TRUE(socket.doubted_is_unasked());
 }
 
+TEST(SocketUsage, AnErrorThatRefusesTheCredential) {
+    SocketUsage socket;
+    for (const auto *error : {
+             R"({"type":"error","status":401,"error":{"code":"x"}})",
+             R"({"type":"error","status_code":403})",
+             R"({"error":{"code":"Invalid_API_key","message":"x"}})",
+             R"({"error":{"type":"authentication_error"},"type":"error"})",
+             R"({"error":{"code":400,"status":"UNAUTHENTICATED"}})",
+             R"({"error":{"message":)"
+             R"("API key not valid. Please pass a valid API key."}})",
+             R"({"code":"x","error":"Incorrect API key provided: xai***y"})",
+         }) {
+        EXPECT_EQ(answered(socket, text(error)), "error refusal unasked|")
+            << error;
+    }
+    for (const auto *error : {
+             R"({"type":"error","status":400,"error":{"code":"401"}})",
+             R"({"type":"error","error":{"message":"invalid_api_key"}})",
+             R"({"type":"error","error":{"message":"Incorrect API key )"
+             R"(provided: x","x":{"code":"invalid_api_key"}}})",
+             R"({"type":"error","error":"No invalid_api_key"})",
+         }) {
+        EXPECT_EQ(answered(socket, text(error)), "error unasked|") << error;
+    }
+}
+
+TEST(SocketUsage, ARefusalIsOneWhateverItIsFor) {
+    const auto refused =
+        text(R"({"type":"error","response":{"id":"r"},"status":401})");
+    SocketUsage socket;
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(completed("r", "1")) + refused + refused),
+              "in 10 out 1 of gpt-5 complete|"
+              "error refusal late|error refusal late|");
+}
+
+// The sizes of the messages that may be refusals, after each byte; what is
+// held of them.
+TEST(SocketUsage, WhatMayBeARefusal) {
+    const std::string ping = frame(kPingFrame, "p");
+    struct {
+        std::string bytes;
+        std::string held;  // a letter for each byte: whether it may be
+    } cases[] = {
+        {text(R"({"type":"x"})"), "yyyyyyyyyyyynn"},
+        {text(R"({"type":"error"})"), "yyyyyyyyyyyyyyyyyn"},
+        {text(R"({"type":1,"error":"x"})"), "yyyyyyyyyyynnnnnnnnnnnyn"},
+        {text(R"({"a":"x"})"), "yyyyyyyyyyn"},
+        {ping, "nnn"},
+        {frame(kBinaryFrame, "{}"), "nnnn"},
+        {frame(kTextFrame, "{", {.is_last = false}) + ping +
+             frame(kContinuationFrame, "}"),
+         "yyyyyyyyn"},
+    };
+    SocketUsage socket;
+    for (const auto &[bytes, held] : cases) {
+        std::string seen;
+        for (std::size_t i = 0; i < bytes.size(); i++) {
+            auto piece = std::string_view{bytes}.substr(i, 1);
+            while (socket.from_provider(piece)) {
+            }
+            seen += socket.may_be_refusal() ? 'y' : 'n';
+            if (socket.may_be_refusal()) {
+                EXPECT_EQ(socket.provider().message_size(), i + 1);
+            }
+        }
+        EXPECT_EQ(seen, held) << bytes;
+    }
+}
+
 TEST(SocketUsage, CompressedFramesAreBroken) {
     SocketUsage socket;
     EXPECT_EQ(answered(socket, frame(kTextFrame, "x", {.rsv = 0x40})), "");
