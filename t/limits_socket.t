@@ -330,7 +330,7 @@ subtest 'a refusal amid an answer' => sub {
     is $far->next_frame->{payload}, $CREATE, 'ten go up' for 1 .. 10;
     refusal('the eleventh', $wire, 429, 'usage_limit_reached');
     my ($first, @rest) = response_messages(%TURN);
-    my ($begin, $end) = $first =~ /\A(.{20})(.*)\z/s;
+    my ($begin, $end) = $first =~ /\A(.{40})(.*)\z/s;    # its type at least
     $far->send_frame($begin, fin => 0);
     is $wire->next_frame->{payload}, $begin, 'a fragment has come down';
     $wire->send_frame($CREATE);
@@ -343,15 +343,15 @@ subtest 'a refusal amid an answer' => sub {
 
     # A frame that is half down.
     my $sink = Stream->new(masks => 0, deaf => 1, closed => 1);
-    my $raw  = $sink->send_frame('{"type":"some"}')->out;
-    $far->write(substr $raw, 0, 6);
-    await 'half a frame', sub { $wire->unread =~ /"ty/ };
+    my $raw  = $sink->send_frame('{"type":"some","more":"text"}')->out;
+    $far->write(substr $raw, 0, 18);
+    await 'half a frame', sub { $wire->unread =~ /"some/ };
     $wire->send_frame($CREATE);
     settle;
     $nginx->status;
-    $far->write(substr $raw, 6);
+    $far->write(substr $raw, 18);
     @frames = map { $wire->next_frame } 1 .. 2;
-    is $frames[0]{payload}, '{"type":"some"}', 'a half frame is not torn';
+    is $frames[0]{payload}, '{"type":"some","more":"text"}', 'a half frame is not torn';
     is decode_json($frames[1]{payload})->{status}, 429, 'the refusal follows';
 };
 

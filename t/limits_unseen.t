@@ -22,6 +22,8 @@ my $nginx = Metered->new(
         label    => {limits => [{usd => 1000, per => 'month'}]},
         mask     => {limits => [{tokens => 1_000_000, per => 'month'}]},
         realtime => {models => ['gpt-5*', 'a+b']},
+        heard    => {limits => [{tokens => 1000, per => 'month'}]},
+        held     => {limits => [{concurrent => 1, model => 'gpt-5*'}]},
         speaks   => {limits => [{tokens => 200, per => 'month'},
             {concurrent => 1}]},
         bogus    => {limits => [{tokens => 200, per => 'month'}]},
@@ -112,11 +114,12 @@ subtest 'a reply of which only a part is wanted' => sub {
         headers => ['X-Goog-FieldMask' => 'candidates']);
     like $r->body, qr/usageMetadata/, 'comes whole';
     is((charged('mask'))[0], 12, 'and is charged');
-    for my $name (qw(fields $fields %24fields)) {
+    for my $query (qw(fields=a $fields=a %24fields=a alt=proto $alt=media
+        callback=f alt)) {
         $provider->requests([]);
         $r = $nginx->call('mask', method => 'POST', body => '{}',
-            target => "/v1beta/models/gemini-3:generateContent?$name=a");
-        is $r->status, 403, "$name is refused";
+            target => "/v1beta/models/gemini-3:generateContent?$query");
+        is $r->status, 403, "$query is refused";
         is_deeply $provider->requests, [], 'before the provider is asked';
     }
 };
@@ -210,6 +213,82 @@ subtest 'a turn without a model, where the target names one' => sub {
         'goes up';
     hear($wire, $far, spoken('priced'));
     is((charged('priced', $wire))[0], 120, 'and costs what that costs');
+};
+
+# Of the Responses interface, whose target names none: what it asks is written
+# in a prompt that the provider keeps.
+subtest 'a turn without a model, where nothing names one' => sub {
+    for my $more ('"prompt":{"id":"p"}', '"input":[]') {
+        my ($wire, $far) = pair('priced', '/v1/realtime?model=gpt-5-nano');
+        $wire->send_frame("{\"type\":\"response.create\",$more}");
+        like $wire->next_frame->{payload}, qr/must name one model/,
+            "with $more";
+        is @{$far->frames}, 0, 'it does not go up';
+        $_->close for $wire, $far;
+    }
+};
+
+# What its target may name it by is not known: a deployment, say.
+subtest 'an answer of a model that is not known to be allowed' => sub {
+    for my $case (['', 'bad_request_body'], ['o3', 'model_not_allowed']) {
+        my ($model, $code) = @$case;
+        my ($wire, $far)
+            = pair('realtime', '/v1/realtime?deployment=gpt-4o');
+        my ($first, @rest) = response_messages(input => 6, output => 6,
+            id => "resp_un$model", model => $model);
+        hear($wire, $far, $first, @rest);
+        ended($wire, $far, $code);
+    }
+    my ($wire, $far) = pair('realtime', '/v1/realtime?deployment=gpt-5');
+    hear($wire, $far, response_messages(input => 6, output => 6,
+        id => "resp_$_", model => 'gpt-5.1')) for 1 .. 2;
+    $_->close for $wire, $far;
+};
+
+subtest 'what was said, written down by a model' => sub {
+    my $text = encode_json({usage => {input_tokens => 300,
+        output_tokens => 300, type => 'tokens'}, transcript => 'x',
+        type => 'conversation.item.input_audio_transcription.completed'});
+    my ($wire, $far) = pair('heard', '/v1/realtime?model=gpt-realtime');
+    hear($wire, $far, $text, $text);
+    ended($wire, $far, 'usage_limit_reached');
+    my ($tokens, $totals) = charged('heard');
+    is $tokens, 1200, 'is charged';
+    is $totals->{requests}, 2, 'as two requests';
+};
+
+# The error may be for the message that was no turn, and the answer go on.
+subtest 'an error that a client has asked for' => sub {
+    my $create = encode_json({type => 'response.create', model => 'gpt-5',
+        input => []});
+    my $held = sub {
+        my $client = $nginx->client_of($nginx->status, 'held');
+        return $client->{limits}[0]{current_value};
+    };
+    my ($wire, $far) = pair('held');
+    $wire->send_frame($_) for '{"type":"bogus"}', $create;
+    $far->next_frame for 1 .. 2;
+    hear($wire, $far, $ERROR);
+    is $held->(), 1, 'frees no place';
+    my ($other) = pair('held');
+    $other->send_frame($create);
+    like $other->next_frame->{payload}, qr/limit/, 'on another socket';
+    $other->close;
+    hear($wire, $far, response_messages(input => 6, output => 6, id => 'late'));
+    is $held->(), 0, 'the answer that comes late does';
+    is $nginx->status->{clients} && $nginx->client_of($nginx->status, 'held')
+        ->{totals}{input_tokens}, 6, 'and is counted';
+
+    $wire->send_frame($_) for '{"type":"bogus"}', $create;
+    $far->next_frame for 1 .. 2;
+    hear($wire, $far, $ERROR);
+    $wire->send_frame($create);
+    is $far->next_frame->{payload}, $create,
+        'nor is it in the way of the next turn of its socket';
+    hear($wire, $far, $ERROR);
+    is((charged('held', $wire))[0], 0, 'nor does it outlive that');
+    is $nginx->client_of($nginx->idle, 'held')->{totals}{requests}, 3,
+        'each turn is a request';
 };
 
 $nginx->stop;

@@ -29,6 +29,11 @@ CONF
             keystile_meter off;
             keystile_pass http://%%PROVIDER%%;
         }
+        location /plain/ {
+            keystile_meter off;
+            keystile_inject off;
+            keystile_pass http://%%PROVIDER%%;
+        }
         location /gone/  { keystile_pass http://%%GONE%%; }
         location /retry/ { keystile_pass http://two; }
         location /brief/ {
@@ -191,11 +196,13 @@ subtest 'headers that would hide the usage' => sub {
     for my $value (sort keys %cases) {
         my @line = ('Accept-Encoding' => $value);
         is $sent->(v1 => @line), "<$cases{$value}[0]>", "'$value', metered";
-        is $sent->(off => @line), "<$cases{$value}[1]>", 'and not';
+        is $sent->(off => @line), "<$cases{$value}[0]>",
+            'with a credential, whose refusals are read';
+        is $sent->(plain => @line), "<$cases{$value}[1]>", 'with neither';
     }
     is $sent->(v1 => 'Accept-Encoding' => 'gzip', 'Accept-Encoding' => 'br'),
         '<identity>', 'two lines, metered';
-    is $sent->($_), '', "absent stays absent: $_" for qw(v1 off);
+    is $sent->($_), '', "absent stays absent: $_" for qw(v1 off plain);
 };
 
 subtest 'a reply that is compressed all the same' => sub {

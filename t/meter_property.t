@@ -212,8 +212,13 @@ sub reload () {
     return 1;
 }
 
-# All that it served is lost with it; its figures are not.
+# All that it served is lost with it; its figures are not, once it has noticed
+# that a turn is over.
 sub kill_worker () {
+    await 'all ends to be noticed', sub {
+        my $open = sum0 map { $_->{open} } @{$nginx->status->{clients}};
+        return $open <= @streams + @sockets;
+    };
     my $worker = pick(grep { kill 0 => $_ } $nginx->worker_pids);
     my $log    = length $nginx->error_log;
     kill KILL => $worker;

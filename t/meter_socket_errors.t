@@ -220,7 +220,7 @@ subtest 'the price of a turn that is cut off' => sub {
 # the socket, and what was read with them is not judged any more.
 subtest 'more refusals than there is room for' => sub {
     my ($wire, $far) = pair('models');
-    $far->send_frame('{"type":"x', fin => 0);
+    $far->send_frame('{"type":"x",', fin => 0);
     $wire->next_frame;
     my $from   = length $nginx->error_log;
     my $before = $nginx->client_of($nginx->status, 'models')->{refusals};

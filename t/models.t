@@ -87,7 +87,8 @@ sub post ($id, $body, %request) {
     $body = encoded($request{coding}, $body) if defined $request{coding};
     my $r = $nginx->call($id, method => 'POST',
         target => $request{target} // '/v1/responses', body => $body,
-        headers => [@coding, @{$request{headers} // []}]);
+        headers => [@coding, @{$request{headers} // []}],
+        map { ($_ => $request{$_}) } grep { exists $request{$_} } 'type');
     return ($r, $body);
 }
 
@@ -233,7 +234,10 @@ my @NOT_JSON = (@FORM, '', 'json', 'text/plain', 'application/jsonl',
 for my $place (qw(v1 unbuffered metered)) {
     subtest "types: /$place" => sub {
         my @at = (target => "/$place/responses");
-        passes_up('none', ci => $BOTH, @at);
+        is_refused('none', ci => $BOTH, 'bad_request_body', @at,
+            type => undef);
+        passes_up('none, where no model is looked for', any => $BOTH, @at,
+            type => undef);
         passes_up($_, ci => $BOTH, @at, headers => ['Content-Type' => $_])
             for @JSON;
         is_refused("of $_", ci => $BOTH, 'bad_request_body', @at,
@@ -323,6 +327,7 @@ subtest 'an upload in pieces' => sub {
             my $wire = Wire->connect($nginx->port)->expect('POST');
             $wire->write("POST /$place/responses HTTP/1.1\r\nHost: a\r\n"
                 . 'Authorization: Bearer ' . key_of('ci')
+                . "\r\nContent-Type: application/json"
                 . "\r\nTransfer-Encoding: chunked\r\n\r\n");
             for my $byte (split //, $body) {
                 $wire->write("1\r\n$byte\r\n");

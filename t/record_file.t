@@ -206,6 +206,26 @@ subtest 'files that are not written to' => sub {
     }
 };
 
+# As in a container without CAP_CHOWN. nginx would end at a reload.
+subtest 'a file that cannot be given to the workers' => sub {
+    my $fixed = $conf->file('fixed.jsonl', '', 0600);
+    plan skip_all => 'needs root, and files that can only grow'
+        if $> != 0 || system("chattr +a $fixed 2>/dev/null") != 0;
+    my $other = Recorded->new(provider => $provider, clients => {ci => {}},
+        more => "keystile_record $fixed;")->serve;
+    $other->tolerate(qr/fchown\(\) of "\Q$fixed\E" failed/,
+        qr/\Q$fixed\E.*cannot be opened/);
+    is $other->reload, '', 'a reload goes well';
+    my $answer = $provider->answer;
+    $provider->answer(sub ($request) { $request->reply(200) });
+    is $other->turn('ci')->status, 200, 'and so does a turn';
+    like $other->error_log, qr/fchown\(\) of "\Q$fixed\E" failed/,
+        'the log says it';
+    $other->stop;
+    $provider->answer($answer);
+    system 'chattr', '-a', $fixed;
+};
+
 subtest 'a log of all that happens' => sub {
     my $debug = Recorded->new(provider => $provider, log_level => 'debug',
         clients => {ci => {}})->serve;

@@ -298,6 +298,27 @@ subtest 'what is longer than max' => sub {
     $far->await_end;
 };
 
+# Who sent more than are kept was no longer recorded.
+subtest 'more turns than may wait' => sub {
+    my ($wire, $far) = pair();
+    my $many = Stream->new(masks => 1, deaf => 1, closed => 1);
+    $many->send_frame(create(n => $_)) for 1 .. 65;
+    $nginx->recorded(sub {
+        $wire->write($many->out);
+        like $wire->await_end, qr/eof|reset/, 'end the socket';
+    }, 64);
+    like $nginx->error_log, qr/too many turns at one time/, 'the log says so';
+    $far->close;
+    ($wire, $far) = pair('gpt');
+    $many = Stream->new(masks => 1, deaf => 1, closed => 1);
+    $many->send_frame(create(model => 'gpt-5', n => $_)) for 1 .. 65;
+    $wire->write($many->out);
+    like $wire->next_frame->{payload}, qr/rate_limit_exceeded/,
+        'where turns are judged, the last is refused';
+    is scalar(map { $far->next_frame } 1 .. 64), 64, 'alone';
+    $nginx->recorded(sub { $wire->close; $far->await_end }, 64);
+};
+
 subtest 'early frames, and no extensions' => sub {
     my $sink  = Stream->new(masks => 1, deaf => 1, closed => 1);
     my $early = $sink->send_frame(create(n => 7))->out;

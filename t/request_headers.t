@@ -146,7 +146,6 @@ subtest 'named by Connection' => sub {
 subtest 'kept as they are' => sub {
     my @kept = (
         'Accept'               => 'text/event-stream',
-        'Accept-Encoding'      => 'gzip, br;q=0.5',
         'Content-Type'         => 'application/json',
         'Content-Encoding'     => 'zstd',
         'User-Agent'           => 'codex_exec/0.169.0 (Debian 12; x86_64)',

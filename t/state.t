@@ -13,6 +13,7 @@ use Metered;
 use Mojo::File qw(path);
 use Mojo::JSON qw(encode_json);
 use Provider;
+use Wire;
 
 on_one_day();
 my $provider = Provider->new;
@@ -318,6 +319,18 @@ subtest 'without a state file' => sub {
     is $nginx->reload, '', 'another size of the zone';
     $nginx->turn('ci');
     is kept($nginx, 'ci')->{totals}{requests}, 2, 'keeps the figures, too';
+    $nginx->stop;
+};
+
+# Of a cache: they come and go, and are no workers.
+subtest 'processes that do not serve' => sub {
+    my $nginx = with_state(workers => 2, more => <<'CONF')->serve;
+        proxy_cache_path %%DIR%%/cache keys_zone=cache:1m
+            loader_sleep=1ms manager_sleep=1s;
+CONF
+    my $status = request($nginx->port, target => '/status?format=prometheus');
+    like $status->body, qr/^keystile_zone_processes\S* 2$/m,
+        'do not use the zone';
     $nginx->stop;
 };
 

@@ -24,12 +24,20 @@ my $nginx = Metered->new(
     locations => <<'CONF',
         location = /metrics { access_log off; keystile_status main; }
         location = /page { access_log off; keystile_status main format=html; }
+        location /parts/ {
+            ssi          on;
+            default_type text/html;
+            access_log   off;
+            root         %%DIR%%;
+        }
         location /any/ {
             keystile_admit any;
             keystile_pass http://%%PROVIDER%%;
         }
 CONF
 )->serve;
+$nginx->file('parts/page.shtml',
+    "before <!--#include virtual=\"/metrics\" --> after\n");
 my $provider = $nginx->provider;
 my %TURN = (input => 1000, cached => 400, output => 100, reasoning => 30);
 
@@ -222,6 +230,17 @@ subtest 'methods' => sub {
     my $wire = Wire->connect($nginx->port);
     is $wire->ask(target => $_, headers => [Connection => 'keep-alive'])
         ->status, 200, 'on one connection' for qw(/status /metrics /page);
+};
+
+# The end of a part is not the end of the page.
+subtest 'as a part of a page' => sub {
+    my $wire = Wire->connect($nginx->port);
+    for (1 .. 2) {
+        my $r = $wire->ask(target => '/parts/page.shtml',
+            headers => [Connection => 'keep-alive']);
+        ok $r->complete, 'a whole reply';
+        like $r->body, qr/\Abefore.*# TYPE.*after\s*\z/s, 'with all of it';
+    }
 };
 
 subtest 'asking counts nothing' => sub {

@@ -56,7 +56,7 @@ const JsonMember *JsonShape::find(std::string_view name) const noexcept {
 
 void JsonScan::start() noexcept {
     member_ = nullptr;
-    level_ = 0;
+    level_ = arrays_ = 0;
     state_ = State::value;
     listed_ = false;
 }
@@ -160,14 +160,15 @@ bool JsonScan::mark(char c) noexcept {
     case State::value:
         return begin_value(c);
     case State::first_element:
-        if (c != ']') {
-            return begin_value(c);
+        if (c == ']') {
+            after_value(c);
+            return false;
         }
-        state_ = State::closed;
-        return false;
+        member_ = nullptr;
+        return begin_value(c);
     case State::first_name:
         if (c == '}') {
-            leave_object();
+            leave();
             return false;
         }
         [[fallthrough]];
@@ -209,7 +210,9 @@ bool JsonScan::begin_value(char c) noexcept {
 
 bool JsonScan::begin_object() noexcept {
     const auto *inside = member_ != nullptr ? member_->inside : nullptr;
-    const auto *shape = level_ == 0 ? root_ : inside;
+    const auto *shape = level_ == 0  ? root_
+                        : in_array() ? path_[level_ - 1U]
+                                     : inside;
     kind_ = JsonKind::object;
     if (shape != nullptr && level_ < path_.size()) {
         path_[level_] = shape;
@@ -229,8 +232,16 @@ bool JsonScan::begin_array() noexcept {
         state_ = State::first_element;
         return false;
     }
-    skip_.start_container();
-    state_ = State::unwanted;
+    const auto *elements = member_ != nullptr ? member_->elements : nullptr;
+    if (elements != nullptr && level_ < path_.size()) {
+        path_[level_] = elements;
+        arrays_ |= static_cast<std::uint8_t>(1U << level_);
+        level_++;
+        state_ = State::first_element;
+    } else {
+        skip_.start_container();
+        state_ = State::unwanted;
+    }
     return is_wanted();
 }
 
@@ -260,11 +271,14 @@ void JsonScan::begin_name(char c) noexcept {
 }
 
 void JsonScan::after_value(char c) noexcept {
-    bool in_object = level_ > 0;
+    bool in_object = level_ > 0 && !in_array();
     if (c == ',') {
         state_ = in_object ? State::next_name : State::value;
+        member_ = nullptr;
     } else if (c == '}' && in_object) {
-        leave_object();
+        leave();
+    } else if (c == ']' && in_array()) {
+        leave();
     } else if (c == ']' && !in_object) {
         state_ = State::closed;
     } else {
@@ -348,14 +362,19 @@ void JsonScan::skip_scalar(std::string_view &piece) noexcept {
 // What most often comes next, without another step: a comma, and the name
 // after it.
 void JsonScan::take_comma(std::string_view &piece) noexcept {
-    if (level_ > 0 && piece.starts_with(",\"")) {
+    if (level_ > 0 && !in_array() && piece.starts_with(",\"")) {
         piece.remove_prefix(2);
         state_ = State::whole_name;
     }
 }
 
-void JsonScan::leave_object() noexcept {
+bool JsonScan::in_array() const noexcept {
+    return level_ > 0 && (arrays_ >> (level_ - 1U) & 1U) != 0;
+}
+
+void JsonScan::leave() noexcept {
     level_--;
+    arrays_ &= static_cast<std::uint8_t>(~(1U << level_));
     member_ = nullptr;
     end_value();
 }

@@ -25,9 +25,11 @@ class JsonShape;
 // A member that is wanted of an object. Names are compared after their
 // escapes are resolved.
 struct JsonMember {
-    std::string_view name;              // at most JsonText::kRoom bytes
-    std::uint8_t field;                 // how it is reported; 0: it is not
-    const JsonShape *inside = nullptr;  // what is wanted of its members
+    std::string_view name;                // at most JsonText::kRoom bytes
+    std::uint8_t field;                   // how it is reported; 0: it is not
+    const JsonShape *inside = nullptr;    // what is wanted of its members
+    const JsonShape *elements = nullptr;  // the same, of each object in it, if
+                                          // it is an array
 };
 
 class JsonShape {
@@ -91,8 +93,9 @@ struct JsonValue {
 
 class JsonScan {
 public:
-    // Objects in objects that can be looked into, the outermost included.
-    static constexpr std::size_t kDepth = 4;
+    // Objects and arrays in one another that can be looked into, the outermost
+    // included.
+    static constexpr std::size_t kDepth = 6;
 
     // `shape` is of the document, and outlives the scan. If the document is
     // an array, it is of each of its elements.
@@ -155,13 +158,16 @@ private:
     bool read_literal(std::string_view &piece) noexcept;
     void skip_scalar(std::string_view &piece) noexcept;
     void take_comma(std::string_view &piece) noexcept;
-    void leave_object() noexcept;
+    bool in_array() const noexcept;
+    void leave() noexcept;
     bool end_value() noexcept;
     bool is_wanted() const noexcept;
     JsonValue found() const noexcept;
 
     const JsonShape *root_;
-    std::array<const JsonShape *, kDepth> path_{};  // of the objects we are in
+    std::array<const JsonShape *, kDepth>
+        path_{};                          // of the objects we are in,
+                                          // and those in arrays
     const JsonMember *member_ = nullptr;  // whose value is read, if wanted
     std::uint64_t count_ = 0;
     JsonSkip skip_;
@@ -169,6 +175,7 @@ private:
     std::string_view found_text_;  // of `text_`, or of the piece
     std::string_view literal_;     // what is left of it
     std::uint8_t level_ = 0;       // of path_
+    std::uint8_t arrays_ = 0;      // a bit for each of path_ that is one's
     State state_ = State::value;
     JsonKind kind_{};
     bool listed_ = false;  // the document is an array

@@ -37,6 +37,7 @@ constexpr std::array<std::string_view, 3> kBadRequestMessages{
     "api key not found. please pass a valid api key.",
     "api key expired. please renew the api key.",
 };
+constexpr std::string_view kBadRequestReason = "api_key_invalid";
 constexpr std::string_view kBadRequestError = "incorrect api key provided: ";
 
 constexpr std::array<std::string_view, 4> kMessageMembers{
@@ -149,6 +150,10 @@ bool error_says_credential_is_bad(std::string_view body) noexcept {
         {{"error", kError, &error}}};
     constexpr static JsonShape document{members};
 
+    auto all = body;
+    auto begin = body.find_first_not_of(" \t\r\n");
+    bool is_json =
+        begin != body.npos && (body[begin] == '{' || body[begin] == '[');
     JsonScan scan{document};
     while (auto value = scan.next(body)) {
         auto text = value->text;
@@ -160,7 +165,9 @@ bool error_says_credential_is_bad(std::string_view body) noexcept {
             return true;
         }
     }
-    return false;
+    // Google's has it in one of its details. Where what is repeated is in a
+    // text, its quotes are escaped.
+    return is_json && any_place(all, kBadRequestReason, is_code);
 }
 
 ErrorName name_of_error(std::string_view body) noexcept {

@@ -10,10 +10,10 @@ namespace {
 
 // Written as `comparable` below leaves them: lower case, no dashes,
 // and without the "$" of Google's system parameters.
-constexpr std::array<std::string_view, 10> kKeyNames{
+constexpr std::array<std::string_view, 12> kKeyNames{
     "key",        "apikey",      "accesstoken",     "authorization",
     "xapikey",    "xgoogapikey", "subscriptionkey", "authtoken",
-    "oauthtoken", "bearertoken",
+    "oauthtoken", "bearertoken", "httpheaders",     "httpmethod",
 };
 
 // Takes one decoded byte off the front of `rest`, which is not empty. A broken
@@ -45,12 +45,6 @@ bool parameter_is(std::string_view name, std::string_view plain) noexcept {
     return plain.empty();
 }
 
-bool asks_for_part(std::string_view query) noexcept {
-    return !for_each_parameter(query, [](std::string_view name) {
-        return !parameter_is(name, "fields") && !parameter_is(name, "$fields");
-    });
-}
-
 ParameterValues find_parameter(std::string_view query,
                                std::string_view name) noexcept {
     ParameterValues found;
@@ -73,6 +67,21 @@ ParameterValues find_parameter(std::string_view query,
         return true;
     });
     return found;
+}
+
+bool hides_figures(std::string_view query) noexcept {
+    auto has = [query](std::string_view name) {
+        return find_parameter(query, name).count != 0;
+    };
+    auto has_other_form = [query](std::string_view name) {
+        auto form = find_parameter(query, name);
+        bool good = form.count == 0 ||
+                    (form.count == 1 && form.fits() &&
+                     (form.view() == "json" || form.view() == "sse"));
+        return !good;
+    };
+    return has("fields") || has("$fields") || has("callback") ||
+           has("$callback") || has_other_form("alt") || has_other_form("$alt");
 }
 
 bool parameter_carries_key(std::string_view name) noexcept {

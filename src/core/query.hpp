@@ -14,13 +14,10 @@ namespace keystile {
 bool parameter_is(std::string_view name, std::string_view plain) noexcept;
 
 // Whether a parameter of that (encoded) name would carry a key: key, api_key,
-// apiKey, access_token and their relatives, whatever the case or dashes.
+// apiKey, access_token and their relatives, whatever the case or dashes; or
+// would stand for a header or a method ("$httpHeaders" of Google's).
 // Keys in a query end up in the logs of everyone who sees the request.
 bool parameter_carries_key(std::string_view name) noexcept;
-
-// Whether a parameter asks for a part of a reply only, as Google's "fields"
-// does: its figures could be left out.
-bool asks_for_part(std::string_view query) noexcept;
 
 // The values of the parameters of a (plain) name: how many there are, and the
 // first of them, decoded.
@@ -34,6 +31,10 @@ struct ParameterValues {
 };
 ParameterValues find_parameter(std::string_view query,
                                std::string_view name) noexcept;
+
+// Whether a parameter asks for a reply that the figures are left out of, or that
+// is no JSON: Google's "fields", "alt" and "callback".
+bool hides_figures(std::string_view query) noexcept;
 
 // Calls visit(name) with the encoded name of each parameter until it returns
 // false; returns false when a visit did. Both '&' and ';' separate, since

@@ -13,7 +13,7 @@ namespace {
 // Written by us, bound to one connection, about the client, or another method
 // than the one that was admitted. Credentials are is_credential_header's. What
 // most requests have is first.
-constexpr std::array<std::string_view, 29> kDropped{
+constexpr std::array<std::string_view, 30> kDropped{
     "host",
     "content-length",
     "connection",
@@ -29,6 +29,7 @@ constexpr std::array<std::string_view, 29> kDropped{
     "cookie2",
     "openai-organization",
     "openai-project",
+    "x-goog-user-project",
     "forwarded",
     "via",
     "x-real-ip",
@@ -110,7 +111,7 @@ template <typename Sink>
 void put_protocols(std::string_view list, Sink put) noexcept {
     bool first = true;
     for_each_element(list, ',', [&](std::string_view protocol) {
-        if (!carries_header(protocol)) {
+        if (is_header_name(protocol) && !carries_header(protocol)) {
             put(std::string_view{first ? "" : ", "});
             put(protocol);
             first = false;

@@ -130,6 +130,12 @@ void SocketUsage::ask_nothing() noexcept {
 // None if it had ended before.
 std::optional<Usage> SocketUsage::answer() noexcept {
     auto usage = unfinished();
+    if (scan_.was_beside()) {
+        scan_.forget_figures();
+        usage.beside = usage.unasked = true;
+        usage.prewarm = false;
+        return usage;
+    }
     auto id = scan_.answer_id();
     scan_.start_answer();
     bool has_figures = usage.input || usage.output;
@@ -159,7 +165,8 @@ std::optional<Usage> SocketUsage::answer() noexcept {
     if (waiting_ != 0) {
         prewarms_ >>= 1;
         waiting_--;
-        excused_ += had_begun ? 0 : 1;
+        // What comes of a prewarm is its own request.
+        excused_ += had_begun || usage.prewarm ? 0 : 1;
     } else if (is_asked) {
         excused_--;
         usage.late = true;

@@ -5,12 +5,30 @@
 namespace keystile {
 namespace {
 
-enum Field : std::uint8_t { kNone, kType, kModel, kGenerate };
+enum Field : std::uint8_t {
+    kNone,
+    kType,
+    kModel,
+    kGenerate,
+    kOfResponses,
+    kOthers
+};
 
-constexpr std::array<JsonMember, 3> kMembers{{
+// A tool may ask a model of its own: Anthropic's advisor, OpenAI's image
+// generation.
+constexpr std::array<JsonMember, 1> kToolMembers{{{"model", kOthers}}};
+constexpr JsonShape kTool{kToolMembers, JsonShape::Names::any_case};
+
+// Of a turn on a socket, the Realtime interface has all else in "response".
+constexpr std::array<JsonMember, 8> kMembers{{
     {"type", kType},
     {"model", kModel},
     {"generate", kGenerate},
+    {"input", kOfResponses},
+    {"prompt", kOfResponses},
+    {"tools", kNone, nullptr, &kTool},
+    {"fallbacks", kOthers},  // Anthropic: models to ask when that one fails
+    {"models", kOthers},     // OpenRouter: the same
 }};
 
 // Some servers take "Model" for "model", so that it counts as another.
@@ -45,11 +63,15 @@ TurnRequest TurnRequestReader::end_text() noexcept {
     if (!is_json()) {
         request.naming = TurnRequest::Naming::unreadable;
         request.model = {};
+    } else if (is_strict_ && names_others_) {
+        request.naming = TurnRequest::Naming::doubled;
+        request.model = {};
     }
     scan_.start();
     check_.start();
     request_ = {};
     generates_ = false;
+    names_others_ = false;
     return request;
 }
 
@@ -67,6 +89,12 @@ void TurnRequestReader::take_value(const JsonValue &value) noexcept {
         break;
     case kModel:
         take_model(value);
+        break;
+    case kOfResponses:
+        request_.names_by_itself = true;
+        break;
+    case kOthers:
+        names_others_ = names_others_ || value.kind != JsonKind::null;
         break;
     default:
         if (value.kind == JsonKind::no) {

@@ -17,15 +17,18 @@ struct TurnRequest {
     enum class Naming : std::uint8_t {
         missing,
         named,
-        doubled,     // even if it is the same twice
+        doubled,     // even if it is the same twice; where the reader is
+                     // strict, also with others that may be asked, too
         unreadable,  // no text, or no name (ModelName), or no whole document
     };
 
     ModelName model{};  // where it is named, else empty
     Naming naming = Naming::missing;
     bool creates = false;  // its type is "response.create"; on a socket
-    bool prewarm = false;  // "generate": false, and not both
-    bool binary = false;   // a message on a socket that is no text
+    bool names_by_itself = false;  // of an interface where the message is what
+                                   // names a model, not the target
+    bool prewarm = false;          // "generate": false, and not both
+    bool binary = false;           // a message on a socket that is no text
 };
 
 class TurnRequestReader {
@@ -59,7 +62,8 @@ private:
     JsonCheck check_;
     TurnRequest request_;
     bool is_strict_ = false;
-    bool generates_ = false;  // some "generate" says anything but false
+    bool names_others_ = false;  // than "model"
+    bool generates_ = false;     // some "generate" says anything but false
 };
 
 }  // namespace keystile

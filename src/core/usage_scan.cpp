@@ -23,7 +23,17 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kOutputDetails{kOutputDetailMembers};
 
-    static constexpr std::array<JsonMember, 13> kUsageMembers{{
+    // What Anthropic's figures leave out is only there: what a compaction took,
+    // and a tool that asks another model.
+    static constexpr std::array<JsonMember, 4> kIterationMembers{{
+        {"input_tokens", kIterationInput},
+        {"cache_read_input_tokens", kIterationInput},
+        {"cache_creation_input_tokens", kIterationInput},
+        {"output_tokens", kIterationOutput},
+    }};
+    static constexpr JsonShape kIteration{kIterationMembers};
+
+    static constexpr std::array<JsonMember, 14> kUsageMembers{{
         {"input_tokens", kInput},
         {"output_tokens", kOutput},
         {"prompt_tokens", kPrompt},
@@ -37,6 +47,7 @@ struct UsageScan::Members {
         {"completion_tokens_details", kNone, &kOutputDetails},
         {"input_token_details", kNone, &kInputDetails},
         {"output_token_details", kNone, &kOutputDetails},
+        {"iterations", kIterations, nullptr, &kIteration},
     }};
     static constexpr JsonShape kUsage{kUsageMembers};
 
@@ -142,6 +153,8 @@ bool UsageScan::end_text() noexcept {
 // are known by their type, their first member as a rule.
 UsageScan::Event UsageScan::event_of(std::string_view type) noexcept {
     constexpr std::string_view responses = "response.";
+    constexpr std::string_view transcribed =
+        "conversation.item.input_audio_transcription.completed";
     if (type.starts_with(responses)) {
         type.remove_prefix(responses.size());
         bool is_last = type == "completed" || type == "incomplete" ||
@@ -155,6 +168,7 @@ UsageScan::Event UsageScan::event_of(std::string_view type) noexcept {
            : type == "message_delta"          ? Event::figures
            : type == "message_stop"           ? Event::last
            : type == "error"                  ? Event::error
+           : type == transcribed              ? Event::beside
                                               : Event::other;
 }
 
@@ -188,6 +202,15 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         break;
     case kErrorMessage:
         blame(is_message_of_bad_credential(value.text));
+        break;
+    case kIterations:
+        iterations_ = {};
+        break;
+    case kIterationInput:
+        add(iterations_.input, value.count);
+        break;
+    case kIterationOutput:
+        add(iterations_.output, value.count);
         break;
     case kId:
         id_ = hash(value.text);
@@ -231,7 +254,8 @@ void UsageScan::close_text() noexcept {
     bool is_last = event_ == Event::last || event_ == Event::failed;
     is_complete_ = is_complete_ || is_last || has_last_figures;
     is_error_ = is_error_ || event_ == Event::failed || event_ == Event::error;
-    ends_answer_ = is_last || event_ == Event::error;
+    was_beside_ = event_ == Event::beside;
+    ends_answer_ = is_last || was_beside_ || event_ == Event::error;
 }
 
 bool UsageScan::has(Field field) const noexcept {
@@ -241,6 +265,10 @@ bool UsageScan::has(Field field) const noexcept {
 UsageScan::Count UsageScan::count(Field field) const noexcept {
     auto index = static_cast<std::size_t>(field - kCounters);
     return has(field) ? Count{counts_[index]} : std::nullopt;
+}
+
+void UsageScan::add(std::uint64_t &sum, std::uint64_t count) noexcept {
+    sum = *UsageScan::sum(sum, count);
 }
 
 // Of those that are there.
@@ -277,6 +305,12 @@ Usage UsageScan::usage() const noexcept {
         all.cache_written = first(kCacheWritten, kCacheCreated);
         all.reasoning = count(kReasoning);
     }
+    if (has(kInput) && has(kOutput)) {
+        all.mixed =
+            iterations_.input > *all.input || iterations_.output > *all.output;
+        all.input = std::max(*all.input, iterations_.input);
+        all.output = std::max(*all.output, iterations_.output);
+    }
     all.model = model_;
     all.texts = texts_;
     all.complete = is_complete_;
@@ -287,8 +321,13 @@ Usage UsageScan::usage() const noexcept {
     return all;
 }
 
-void UsageScan::start_answer() noexcept {
+void UsageScan::forget_figures() noexcept {
     seen_ = 0;
+    iterations_ = {};
+}
+
+void UsageScan::start_answer() noexcept {
+    forget_figures();
     texts_ = 0;
     id_ = 0;
     model_ = {};

@@ -25,6 +25,7 @@ struct Usage {
     std::optional<std::uint64_t> output;         // all of it
     std::optional<std::uint64_t> reasoning;      // of it, not shown as answer
     ModelName model;                             // as the provider calls it
+    bool mixed = false;     // some of it may be another model's
     bool complete = false;  // the provider said all that it has to say of it
     bool error = false;     // it is an error, or ends in one: there may be
                             // no usage
@@ -37,6 +38,7 @@ struct Usage {
                            // error; only set by SocketUsage
     bool unasked = false;  // of no turn; only set by SocketUsage
     std::uint64_t texts = 0;  // events, or messages of a socket, that came
+    bool beside = false;   // of what was said, not of an answer; on a socket
     bool prewarm = false;  // asked for with "generate": false; never an HTTP
                            // reply, only set by SocketUsage
 
@@ -102,6 +104,13 @@ public:
     // Forgets all figures; between two answers on a socket.
     void start_answer() noexcept;
 
+    // The same of figures alone: of a text that was_beside(), while an answer
+    // may be under way.
+    void forget_figures() noexcept;
+
+    // Whether the text that has ended last is of no answer.
+    bool was_beside() const noexcept { return was_beside_; }
+
 private:
     // As providers count. Those from kCounters on are numbers.
     enum Field : std::uint8_t {
@@ -114,6 +123,9 @@ private:
         kErrorName,
         kErrorMessage,
         kId,
+        kIterations,
+        kIterationInput,
+        kIterationOutput,
         kCounters,
         kInput = kCounters,  // Responses and Messages
         kOutput,
@@ -140,6 +152,7 @@ private:
         figures,  // the last ones of an answer
         last,
         failed,  // the last, and an error
+        beside,  // has figures of its own, and is of no answer
         error,
     };
 
@@ -148,6 +161,7 @@ private:
 
     static Event event_of(std::string_view type) noexcept;
     static Count sum(Count a, Count b) noexcept;
+    static void add(std::uint64_t &sum, std::uint64_t count) noexcept;
     static std::uint64_t hash(std::string_view id) noexcept;
     void take_value(const JsonValue &value) noexcept;
     void take_count(const JsonValue &value) noexcept;
@@ -159,6 +173,10 @@ private:
     JsonScan scan_;
     std::array<std::uint64_t, kFields - kCounters> counts_{};
     std::uint32_t seen_ = 0;  // a bit for each of counts_
+    struct {
+        std::uint64_t input = 0;  // with what was cached
+        std::uint64_t output = 0;
+    } iterations_;  // the sums of all of an answer
     std::uint64_t texts_ = 0;
     std::uint64_t id_ = 0;
     ModelName model_;
@@ -170,6 +188,7 @@ private:
     bool is_complete_ = false;
     bool is_error_ = false;
     bool ends_answer_ = false;  // the text does
+    bool was_beside_ = false;   // that text was
 };
 
 }  // namespace keystile

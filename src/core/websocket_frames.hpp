@@ -97,7 +97,7 @@ private:
 
     std::uint64_t left_ = 0;          // bytes of the payload
     std::uint64_t message_size_ = 0;  // bytes so far
-    std::array<char, 4> mask_{};  // the one for the next byte first
+    std::array<char, 4> mask_{};      // the one for the next byte first
     State state_ = State::first;
     std::uint8_t header_left_ = 0;  // bytes of the length or the mask
     std::uint8_t opcode_ = 0;       // of the frame

@@ -21,6 +21,7 @@ constinit ngx_str_t kHiddenHeaders[] = {
     "Set-Cookie2"_ngx,
     "OpenAI-Organization"_ngx,
     "OpenAI-Project"_ngx,
+    "Anthropic-Organization-Id"_ngx,
     "Keep-Alive"_ngx,
     "Proxy-Authenticate"_ngx,
     "Proxy-Connection"_ngx,

@@ -196,6 +196,12 @@ void Exchange::refuse(const UsedUp &used_up) noexcept {
     log_refusal(*refusal);
 }
 
+void Exchange::begin_anew() noexcept {
+    if (std::exchange(settled_, false)) {
+        meter = nullptr;
+    }
+}
+
 void Exchange::settle() noexcept {
     if (tunnel != nullptr) {
         tunnel->close();

@@ -55,6 +55,10 @@ public:
     // after that. The destructor does, for all other paths.
     void settle() noexcept;
 
+    // Another location has it sent again after that, as what is left of a reply
+    // that a filter has given up: it counts as another request.
+    void begin_anew() noexcept;
+
     // Does so for all that this process has. To be called when it exits: a
     // fast stop leaves their pools as they are.
     static void settle_all() noexcept;

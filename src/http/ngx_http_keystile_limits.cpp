@@ -33,25 +33,27 @@ std::uint64_t likely_input(const ngx_http_request_t *r) noexcept {
 }
 
 // Requires that the exchange has a meter.
-bool find_room(ngx_http_request_t *r, Exchange &exchange) noexcept {
+bool find_room(ngx_http_request_t *r, Exchange &exchange,
+               MeterZone::Scope scope) noexcept {
     auto &meter = *exchange.meter;
-    std::optional<UsedUp> used_up;
-    if (permit_of(exchange).websocket()) {
-        // Its first turn would be refused, or could not be: the provider may
-        // speak by itself.
-        used_up = meter.find_used_up(named_model(permit_of(exchange)).view());
-        if (!used_up) {
-            used_up =
-                meter.reserve(MeterZone::Scope::stream, meter.http_turn, 0);
-        }
-    } else {
-        used_up = meter.reserve(MeterZone::Scope::both, meter.http_turn,
-                                likely_input(r));
-    }
+    auto input = scope == MeterZone::Scope::stream ? 0 : likely_input(r);
+    auto used_up = meter.reserve(scope, meter.http_turn, input);
     if (used_up) {
         exchange.refuse(*used_up);
     }
     return !used_up;
+}
+
+// Of a request whose turns are not known yet: the first would be refused, or
+// could not be, where the provider speaks by itself. Nothing is received, nor
+// unpacked, for a caller who may not ask at all.
+bool find_room_for_stream(ngx_http_request_t *r, Exchange &exchange,
+                          std::string_view model) noexcept {
+    if (auto used_up = exchange.meter->find_used_up(model)) {
+        exchange.refuse(*used_up);
+        return false;
+    }
+    return find_room(r, exchange, MeterZone::Scope::stream);
 }
 
 // A body that unpacks to more than that is not read on: a few hundred bytes,
@@ -78,8 +80,8 @@ bool read_type_and_codings(ngx_http_request_t *r, const Exchange &exchange,
                            RequestModel &reader) noexcept {
     auto connection = exchange.headers().connection_lines();
     bool has_type = false;
-    return ngx::for_each_header(
-        r->headers_in.headers, [&](ngx_table_elt_t &h) {
+    bool good =
+        ngx::for_each_header(r->headers_in.headers, [&](ngx_table_elt_t &h) {
             auto name = ngx::view(h.key);
             auto value = ngx::view(h.value);
             bool is_type = same_header_name(name, "content-type");
@@ -95,6 +97,7 @@ bool read_type_and_codings(ngx_http_request_t *r, const Exchange &exchange,
             }
             return reader.add_encoding(value);
         });
+    return good && has_type;
 }
 
 // What the body asks for, of which nothing is taken for granted.
@@ -210,7 +213,7 @@ bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
         return true;  // of a redirect, the meter of the first location stays
     }
     if (r->method == NGX_HTTP_POST &&
-        asks_for_part(permit_of(exchange).target().query)) {
+        hides_figures(permit_of(exchange).target().query)) {
         exchange.refuse(Denial::query_not_allowed);
         return false;
     }
@@ -237,7 +240,14 @@ bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
         exchange.refuse(Denial::metering_unavailable);
         return false;
     }
-    return needs_body(r, exchange) || find_room(r, exchange);
+    const auto &permit = permit_of(exchange);
+    if (needs_body(r, exchange)) {
+        return find_room_for_stream(r, exchange, {});
+    }
+    if (permit.websocket()) {
+        return find_room_for_stream(r, exchange, named_model(permit).view());
+    }
+    return find_room(r, exchange, MeterZone::Scope::both);
 }
 
 void check_body(ngx_http_request_t *r) noexcept {
@@ -251,7 +261,7 @@ void check_body(ngx_http_request_t *r) noexcept {
         }
         if (meter != nullptr && meter->http_turn.began == 0) {
             meter->http_turn.model = model;
-            if (!find_room(r, exchange)) {
+            if (!find_room(r, exchange, MeterZone::Scope::turn)) {
                 return ngx_http_finalize_request(r, status_of(exchange));
             }
         }

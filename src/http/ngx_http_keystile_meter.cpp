@@ -39,8 +39,7 @@ void add_usage(Totals &totals, const Usage &usage) noexcept {
 // means: one may have been at it when it was cut off.
 bool is_free(const Turn &turn, const Outcome &ended) noexcept {
     const auto &usage = ended.usage;
-    bool had_begun =
-        ended.is_open && !usage.complete && !usage.model.view().empty();
+    bool had_begun = !usage.complete && !usage.model.view().empty();
     return turn.prewarm && usage.output.value_or(0) == 0 && !had_begun;
 }
 
@@ -61,8 +60,10 @@ Meter::Meter(Zone &zone, Ledger &ledger, const PriceTable *prices,
 
 std::optional<UsedUp> Meter::reserve(MeterZone::Scope scope, Turn &turn,
                                      std::uint64_t input_tokens) noexcept {
-    turn.began = ngx_current_msec;
-    turn.likely_input = input_tokens;
+    if (scope != MeterZone::Scope::stream) {
+        turn.began = ngx_current_msec;
+        turn.likely_input = input_tokens;
+    }
     if (ledger_.limits.empty()) {
         return std::nullopt;
     }
@@ -105,10 +106,11 @@ Picodollars Meter::cost(const Usage &usage, const Turn &turn) const noexcept {
 }
 
 // The same for limits: what a body is labelled with need not be the model that
-// answers, if that does not say its name.
+// answers, if that does not say its name; nor be the only one.
 Picodollars Meter::likely_cost(Picodollars known, const Usage &usage,
                                const Turn &turn) const noexcept {
-    bool is_sure = !turn.is_label || !usage.model.view().empty();
+    bool is_sure =
+        !usage.mixed && (!turn.is_label || !usage.model.view().empty());
     const auto *any =
         is_sure || prices_ == nullptr ? nullptr : prices_->find({});
     return any == nullptr ? known : ngx_max(known, cost_of(usage, *any));

@@ -87,6 +87,7 @@ void read_body(ngx_http_request_t *r) noexcept {
     r->keepalive = 0;
     r->error_page = 1;  // none: it could send on what there is of the body
     r->read_event_handler = ngx_http_block_reading;
+    ngx::skip_body(*r);
     ngx_http_finalize_request(
         r, ngx_http_special_response_handler(r, NGX_HTTP_REQUEST_TIME_OUT));
 }
@@ -117,6 +118,7 @@ ngx_int_t handle_pass(ngx_http_request_t *r) noexcept {
     if (end_earlier_upstream(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+    exchange->begin_anew();
     if (!check_socket_model(*exchange) || !check_limits(r, *exchange) ||
         !lend_credential(r, *exchange)) {
         return refuse(r, decision.error().denial);

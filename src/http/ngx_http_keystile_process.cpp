@@ -145,7 +145,11 @@ void tend(ngx_event_t *ev) noexcept {
 
 void begin_tending(ngx_cycle_t *cycle) noexcept {
     auto *conf = conf_of(cycle);
-    if (conf == nullptr || (conf->zones.nelts == 0 && !any_expires(*conf))) {
+    // Those that tend to caches come and go, and leave without a word.
+    bool serves =
+        ngx_process == NGX_PROCESS_WORKER || ngx_process == NGX_PROCESS_SINGLE;
+    if (!serves || conf == nullptr ||
+        (conf->zones.nelts == 0 && !any_expires(*conf))) {
         return;
     }
     watch_expiries(*conf, cycle->log);
@@ -161,8 +165,8 @@ void begin_tending(ngx_cycle_t *cycle) noexcept {
 
 ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
     auto *conf = conf_of(cycle);
-    if (conf != nullptr && give_record_files(cycle, *conf) != NGX_OK) {
-        return NGX_ERROR;
+    if (conf != nullptr) {
+        give_record_files(cycle, *conf);
     }
     take_over_zones(conf);
     current = static_cast<MainConf *>(
@@ -214,10 +218,11 @@ ngx_int_t init_process(ngx_cycle_t *cycle) noexcept {
 
 void exit_process(ngx_cycle_t *cycle) noexcept {
     Exchange::settle_all();
-    stop_record_writer(cycle);
+    // The records are last, since they may take longer than the master waits.
     if (auto *conf = conf_of(cycle)) {
         leave_zones(*conf);
     }
+    stop_record_writer(cycle);
     sha256.reset();
 }
 

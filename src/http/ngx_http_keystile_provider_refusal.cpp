@@ -40,6 +40,14 @@ ngx_int_t give_wait(ngx_http_request_t *r, Denial denial,
                : give_header(r, "Retry-After", "retry-after", ngx::view(text));
 }
 
+// The copy of what the provider says of the key.
+void forget_body(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    if (exchange.attempt.refusal_text != nullptr) {
+        OPENSSL_cleanse(exchange.attempt.refusal_text,
+                        r->upstream->conf->buffer_size);
+    }
+}
+
 // Makes the provider's reply one of ours, in its own buffer: what is left of
 // the head and the body is forgotten, and so is the connection.
 ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
@@ -60,9 +68,7 @@ ngx_int_t replace_reply(ngx_http_request_t *r, Exchange &exchange,
     }
 
     forget_reply(u);
-    if (exchange.attempt.refusal_text != nullptr) {
-        OPENSSL_cleanse(exchange.attempt.refusal_text, u->conf->buffer_size);
-    }
+    forget_body(r, exchange);
     auto *start = reinterpret_cast<char *>(u->buffer.start);
     auto *end = body.write(start);
     u->buffer.pos = u->buffer.start;
@@ -99,6 +105,7 @@ ngx_int_t reject(ngx_http_request_t *r, Exchange &exchange,
                   "answered %ui",
                   &exchange.credential->name,
                   r->upstream->headers_in.status_n);
+    forget_body(r, exchange);
     if (go_on_with_next(r, exchange, fault)) {
         return NGX_OK;
     }

@@ -15,7 +15,8 @@ namespace {
 constexpr std::size_t kMostHeld = 64 * 1024 * 1024;  // as README says
 constexpr std::size_t kMostQueued = 1024;            // the same
 constexpr std::size_t kKeptLine = 256 * 1024;
-constexpr time_t kLongestDrain = 3;  // seconds
+constexpr time_t kLongestDrain = 3;         // seconds
+constexpr time_t kLongestDrainInHaste = 1;  // of 1.5 that nginx waits
 constexpr ngx_msec_t kReportEvery = 1000;
 
 constinit RecordBudget budget{kMostHeld};
@@ -322,7 +323,7 @@ void stop_record_writer(ngx_cycle_t *cycle) noexcept {
     sem_post(&wakeup);
     timespec until{};
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += kLongestDrain;
+    until.tv_sec += ngx_terminate ? kLongestDrainInHaste : kLongestDrain;
     if (pthread_timedjoin_np(thread, nullptr, &until) != 0) {
         ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
                       "keystile_record: %uz turns were still to be written "
@@ -332,24 +333,28 @@ void stop_record_writer(ngx_cycle_t *cycle) noexcept {
     report_all(cycle->log);
 }
 
-ngx_int_t give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept {
+// nginx ends if this is said to have failed, for it comes too late in a reload:
+// where a worker cannot write, that is said there.
+void give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept {
     auto *ccf = reinterpret_cast<ngx_core_conf_t *>(
         ngx_get_conf(cycle->conf_ctx, ngx_core_module));
     if (ngx_test_config || geteuid() != 0) {
-        return NGX_OK;
+        return;
     }
     for (auto *file : ngx::elements<RecordFile *>(&conf.record_files)) {
         if (file->fd == NGX_INVALID_FILE) {
             continue;  // of a process that only signals
         }
-        if (fchown(file->fd, ccf->user, static_cast<gid_t>(-1)) != 0) {
-            ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+        struct stat status;
+        bool is_theirs = fstat(file->fd, &status) == 0 &&
+                         status.st_uid == static_cast<uid_t>(ccf->user);
+        if (!is_theirs &&
+            fchown(file->fd, ccf->user, static_cast<gid_t>(-1)) != 0) {
+            ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
                           "keystile_record: fchown() of \"%V\" failed",
                           &file->name);
-            return NGX_ERROR;
         }
     }
-    return NGX_OK;
 }
 
 }  // namespace keystile

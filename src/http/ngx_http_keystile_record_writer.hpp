@@ -73,7 +73,7 @@ void reopen_record_file(RecordFile &file) noexcept;
 void start_record_writer(ngx_cycle_t *cycle, MainConf &conf) noexcept;
 void stop_record_writer(ngx_cycle_t *cycle) noexcept;
 
-// Of the master: gives the files to the user of its workers.
-ngx_int_t give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept;
+// Of the master: gives the files to the user of its workers, if it can.
+void give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept;
 
 }  // namespace keystile

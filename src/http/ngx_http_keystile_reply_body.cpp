@@ -8,12 +8,13 @@
 namespace keystile {
 namespace {
 
-void append_out(ngx_http_upstream_t *u, ngx_chain_t *cl) noexcept {
+// Of what goes to the client now.
+ngx_chain_t **end_of_out(ngx_http_upstream_t *u) noexcept {
     auto **ll = &u->out_bufs;
     while (*ll != nullptr) {
         ll = &(*ll)->next;
     }
-    *ll = cl;
+    return ll;
 }
 
 void meter_reply(Meter &meter, std::string_view piece) noexcept {
@@ -26,9 +27,9 @@ void meter_reply(Meter &meter, std::string_view piece) noexcept {
     }
 }
 
-// Adds bytes of the reply's buffer to what goes to the client now.
-ngx_int_t hand_on(ngx_http_request_t *r, Exchange &exchange, u_char *pos,
-                  u_char *last) noexcept {
+// Adds bytes of the reply's buffer to it, at its end, which moves on.
+ngx_int_t hand_on(ngx_http_request_t *r, Exchange &exchange,
+                  ngx_chain_t **&end, u_char *pos, u_char *last) noexcept {
     auto *u = r->upstream;
     auto size = static_cast<std::size_t>(last - pos);
     auto *cl = ngx_chain_get_free_buf(r->pool, &u->free_bufs);
@@ -41,7 +42,8 @@ ngx_int_t hand_on(ngx_http_request_t *r, Exchange &exchange, u_char *pos,
     cl->buf->pos = pos;
     cl->buf->last = last;
     cl->buf->tag = u->output.tag;
-    append_out(u, cl);
+    *end = cl;
+    end = &cl->next;
     if (exchange.meter != nullptr) {
         meter_reply(*exchange.meter, ngx::view({size, pos}));
     }
@@ -100,6 +102,7 @@ ngx_int_t take_chunks(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto *u = r->upstream;
     auto &chunked = exchange.attempt.chunked;
     auto *buf = &u->buffer;
+    auto **end = end_of_out(u);
 
     for (;;) {
         ngx_int_t rc =
@@ -107,7 +110,8 @@ ngx_int_t take_chunks(ngx_http_request_t *r, Exchange &exchange) noexcept {
         if (rc == NGX_OK) {
             auto here = ngx_min(chunked.size,
                                 static_cast<off_t>(buf->last - buf->pos));
-            if (hand_on(r, exchange, buf->pos, buf->pos + here) != NGX_OK) {
+            if (hand_on(r, exchange, end, buf->pos, buf->pos + here) !=
+                NGX_OK) {
                 return NGX_ERROR;
             }
             buf->pos += here;
@@ -131,10 +135,19 @@ ngx_int_t take_chunks(ngx_http_request_t *r, Exchange &exchange) noexcept {
 
 ngx_int_t copy_chunked_body(void *data, ssize_t bytes) noexcept {
     auto *r = static_cast<ngx_http_request_t *>(data);
-    auto *buf = &r->upstream->buffer;
+    auto *u = r->upstream;
+    auto *buf = &u->buffer;
     auto &exchange = *Exchange::find(r);
     auto piece = static_cast<std::size_t>(bytes);
 
+    if (u->length == 0) {  // the client is yet to have what came before
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "upstream sent data after its last chunk");
+        u->headers_in.connection_close = 1;
+        u->keepalive = 0;
+        buf->last += bytes;
+        return NGX_OK;
+    }
     shrink_while_streaming(r, exchange, piece);
     buf->pos = buf->last;
     buf->last += bytes;
@@ -213,7 +226,8 @@ ngx_int_t copy_body(void *data, ssize_t bytes) noexcept {
             return NGX_OK;
         }
     }
-    if (hand_on(r, exchange, pos, pos + length) != NGX_OK) {
+    auto **end = end_of_out(u);
+    if (hand_on(r, exchange, end, pos, pos + length) != NGX_OK) {
         return NGX_ERROR;
     }
     if (u->length >= 0) {

@@ -230,7 +230,7 @@ ngx_int_t ReplyText::send(ngx_http_request_t *r, std::string_view type,
     r->headers_out.content_type = ngx::str(type);
     r->headers_out.content_type_len = type.size();
     r->headers_out.content_type_lowcase = nullptr;
-    last_->buf->last_buf = 1;
+    last_->buf->last_buf = r == r->main;
     last_->buf->last_in_chain = 1;
 
     ngx_int_t rc = ngx_http_send_header(r);

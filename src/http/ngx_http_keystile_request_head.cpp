@@ -36,6 +36,7 @@ void put_client_headers(const Head &head, Put put) noexcept {
     const auto &policy = head.policy;
     auto connection = head.exchange.headers().connection_lines();
     bool must_read = head.exchange.reads_reply();
+    bool must_judge = head.exchange.credential != nullptr;  // its refusals
     bool coded = false;
     ngx::for_each_header(head.r->headers_in.headers, [&](ngx_table_elt_t &h) {
         auto name = ngx::view(h.key);
@@ -44,9 +45,11 @@ void put_client_headers(const Head &head, Put put) noexcept {
             connection_names(connection, name)) {
             return true;
         }
-        if (must_read && policy.special.may_hold(name) && hides_reply(name)) {
-            coded = coded || same_header_name(name, "accept-encoding");
-        } else {
+        bool hides = (must_read || must_judge) &&
+                     policy.special.may_hold(name) && hides_reply(name);
+        bool is_coding = hides && same_header_name(name, "accept-encoding");
+        coded = coded || is_coding;
+        if (!is_coding && !(hides && must_read)) {
             put_line(name, value, put);
         }
         return true;

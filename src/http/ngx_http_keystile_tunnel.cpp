@@ -82,6 +82,7 @@ void Tunnel::close() noexcept {
     if (usage_.in_doubt()) {
         charge_doubted(std::exchange(usage, Usage{}));
     }
+    settle_doubtful(Outcome{.was_sent = true, .is_open = false, .usage = {}});
     for (auto *waiting = first_; waiting != nullptr; waiting = waiting->next) {
         meter_->settle(
             waiting->turn,
@@ -287,6 +288,7 @@ bool Tunnel::end_message(const TurnRequest &request, std::string_view bytes,
         end_pending(request);
     } else {
         usage_.ask_nothing();
+        says_else_ = true;
     }
     return true;
 }
@@ -316,10 +318,12 @@ void Tunnel::pass(std::string_view bytes, u_char *&out) noexcept {
     out += bytes.size();
 }
 
-// The target's, where the turn names none.
+// The target's, where the turn names none, and is of an interface whose target
+// does.
 const ModelName &Tunnel::model_of(const TurnRequest &request) const noexcept {
-    return request.naming == TurnRequest::Naming::missing ? named_
-                                                          : request.model;
+    bool by_target = request.naming == TurnRequest::Naming::missing &&
+                     !request.names_by_itself;
+    return by_target ? named_ : request.model;
 }
 
 // Whether a turn may go up; if not, the client has been told.
@@ -335,9 +339,6 @@ bool Tunnel::judge(const TurnRequest &request,
     }
     if (!may_use(client_->models, model.view())) {
         return refuse(Denial::model_not_allowed);
-    }
-    if (waiting_ == kMostWaiting) {
-        return refuse(Denial::rate_limit_exceeded);
     }
     return begin_turn(model);
 }

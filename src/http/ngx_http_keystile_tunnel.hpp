@@ -82,6 +82,8 @@ private:
     void end_turn(const Usage &usage) noexcept;
     void settle_turn(const Usage &usage) noexcept;
     Picodollars cost() const noexcept;
+    void settle_doubtful(const Outcome &outcome) noexcept;
+    void judge_unasked(const Usage &usage) noexcept;
     void charge_unasked(const Usage &usage) noexcept;
     void end_if_used_up(const ModelName &model) noexcept;
     void charge_doubted(const Usage &usage) noexcept;
@@ -134,7 +136,10 @@ private:
     Waiting *spare_ = nullptr;
     std::size_t waiting_ = 0;
     ModelName doubted_;  // that the last turn which has ended was to ask
-    Waiting *pending_ = nullptr;  // whose message is not at its end
+    Waiting *doubtful_ = nullptr;  // that turn, where an error ended it which
+                                   // may be for another message
+    bool says_else_ = false;       // messages that are no turns have gone up
+    Waiting *pending_ = nullptr;   // whose message is not at its end
 };
 
 }  // namespace keystile

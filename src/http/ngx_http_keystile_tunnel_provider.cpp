@@ -95,9 +95,9 @@ u_char *Tunnel::hide(const Usage &error, u_char *begin, u_char *at,
                       "the provider does not accept credential \"%V\": it "
                       "says so on a WebSocket",
                       &exchange_.credential->name);
-        note_refused_turn(r_, exchange_,
-                          is_403 ? CredentialFault::forbidden
-                                 : CredentialFault::rejected);
+        note_refused_turn(
+            r_, exchange_,
+            is_403 ? CredentialFault::forbidden : CredentialFault::rejected);
     }
 
     auto size = usage_.provider().message_size();

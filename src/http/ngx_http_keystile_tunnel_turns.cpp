@@ -6,6 +6,7 @@
 #include "core/error_body.hpp"
 #include "core/limit_text.hpp"
 #include "ngx_http_keystile_exchange.hpp"
+#include "ngx_http_keystile_limits.hpp"
 #include "ngx_http_keystile_record.hpp"
 
 namespace keystile {
@@ -47,12 +48,13 @@ Tunnel::Waiting *Tunnel::make_waiting() noexcept {
 
 // False after a refusal.
 bool Tunnel::begin_turn(const ModelName &model) noexcept {
+    if (usage_.waiting() >= kMostWaiting) {
+        return refuse(Denial::rate_limit_exceeded);
+    }
     if (meter_ == nullptr) {
         return true;
     }
-    if (waiting_ == kMostWaiting) {
-        return refuse(Denial::rate_limit_exceeded);
-    }
+    settle_doubtful(Outcome{.was_sent = true, .is_open = false, .usage = {}});
     pending_ = make_waiting();
     if (pending_ == nullptr) {
         return refuse(Denial::metering_unavailable);
@@ -86,6 +88,9 @@ void Tunnel::end_turn(const Usage &usage) noexcept {
     if (usage.error_status == NGX_HTTP_TOO_MANY_REQUESTS) {
         note_refused_turn(r_, exchange_, CredentialFault::rate_limited);
     }
+    if (usage.beside) {
+        return charge_unasked(usage);
+    }
     if (exchange_.recorder == nullptr) {
         return settle_turn(usage);
     }
@@ -100,18 +105,59 @@ Picodollars Tunnel::cost() const noexcept {
 }
 
 void Tunnel::settle_turn(const Usage &usage) noexcept {
+    Outcome outcome{.was_sent = true, .is_open = !usage.error, .usage = usage};
+    if (usage.late && doubtful_ != nullptr) {
+        return settle_doubtful(outcome);
+    }
     auto *waiting = usage.late ? nullptr : first_;
     if (waiting == nullptr) {
         charge_unasked(usage);
-        return;
+        return judge_unasked(usage);
     }
     first_ = waiting->next;
     waiting_--;
     doubted_ = waiting->turn.model;
-    meter_->settle(
-        waiting->turn,
-        Outcome{.was_sent = true, .is_open = !usage.error, .usage = usage});
+
+    bool may_go_on = says_else_ && usage.error && !usage.complete &&
+                     !usage.input && !usage.output;
+    if (may_go_on) {
+        settle_doubtful(
+            Outcome{.was_sent = true, .is_open = false, .usage = {}});
+        doubtful_ = waiting;
+        return;
+    }
+    meter_->settle(waiting->turn, outcome);
     waiting->next = std::exchange(spare_, waiting);
+}
+
+// What was set aside for a turn stays so while its answer may yet come, or go
+// on: until then, until the next turn of this socket, or its end.
+void Tunnel::settle_doubtful(const Outcome &outcome) noexcept {
+    auto *waiting = std::exchange(doubtful_, nullptr);
+    if (waiting != nullptr) {
+        meter_->settle(waiting->turn, outcome);
+        waiting->next = std::exchange(spare_, waiting);
+    }
+}
+
+// Of an answer that nobody asked for; where the target names a model, that was
+// judged at the handshake.
+void Tunnel::judge_unasked(const Usage &usage) noexcept {
+    bool judged = client_ == nullptr || !client_->needs_model() ||
+                  !named_.view().empty();
+    if (judged || !usage.unasked || usage.error) {
+        return;
+    }
+    auto model = usage.model.view();
+    if (model.empty()) {
+        refuse(Denial::unreadable_model);
+    } else if (!may_use(client_->models, model)) {
+        refuse(Denial::model_not_allowed);
+    } else {
+        return;
+    }
+    cut("an answer that its client did not ask for is of a model that it must "
+        "not use, or is not known to be of another");
 }
 
 // An error was taken for its answer, or the provider answers by itself.
@@ -119,9 +165,10 @@ void Tunnel::charge_unasked(const Usage &usage) noexcept {
     if (meter_ == nullptr || !(usage.input || usage.output)) {
         return;
     }
+    const auto &model = named_.view().empty() ? usage.model : named_;
     Turn turn{};
     turn.began = ngx_current_msec;
-    turn.model = named_;
+    turn.model = model;
     turn.unasked = true;
     meter_->settle(
         turn,
@@ -145,14 +192,19 @@ void Tunnel::end_if_used_up(const ModelName &model) noexcept {
 // An answer that nobody has seen the end of, and no turn waits for: after an
 // error, as a rule.
 void Tunnel::charge_doubted(const Usage &usage) noexcept {
+    Outcome outcome{.was_sent = usage_.doubted_is_unasked(),
+                    .is_open = true,
+                    .usage = usage};
+    if (doubtful_ != nullptr && !usage_.doubted_is_unasked()) {
+        outcome.was_sent = true;
+        return settle_doubtful(outcome);
+    }
     Turn turn{};
     turn.began = ngx_current_msec;
     turn.likely_input = Meter::kUnknownInput;
     turn.model = usage_.doubted_is_unasked() ? named_ : doubted_;
     turn.unasked = true;
-    meter_->settle(turn, Outcome{.was_sent = usage_.doubted_is_unasked(),
-                                 .is_open = true,
-                                 .usage = usage});
+    meter_->settle(turn, outcome);
 }
 
 bool Tunnel::refuse(Denial denial) noexcept {

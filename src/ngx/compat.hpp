@@ -25,6 +25,17 @@ ngx_int_t parse_chunked(Parse parse, ngx_http_request_t *r, ngx_buf_t *b,
     }
 }
 
+// What comes yet of a body is not kept: of HTTP/2, where nginx would go on to.
+inline void skip_body(ngx_http_request_t &r) noexcept {
+#if (NGX_HTTP_V2)
+    if (r.stream != nullptr) {
+        r.stream->skip_data = 1;
+    }
+#else
+    static_cast<void>(r);
+#endif
+}
+
 // An upstream without TLS may lack the field for it.
 template <typename Upstream>
 void use_tls(Upstream &u, bool tls) noexcept {

@@ -14,7 +14,8 @@
 # writes the files and nginx.conf again, for a reload.
 #
 # turn($id, %request) posts {"model":"gpt-5.1",...} to /v1/responses; json =>
-# {...} is another body. %request is as in Wire. call() and open_socket() are
+# {...} is another body. %request is as in Wire; a body is JSON, or of another
+# `type`, undef for none. call() and open_socket() are
 # the same with other methods; start_turn() only sends it, on a Wire. An id
 # that is undef is a caller without a key.
 #
@@ -226,8 +227,16 @@ sub _turn (%request) {
         body => encode_json($json), %request);
 }
 
+sub _names_type (%headers) {
+    return grep {/\Acontent[-_]type\z/i} keys %headers;
+}
+
 sub _request ($self, $id, %request) {
     my @headers = @{delete $request{headers} // []};
+    my $type    = exists $request{type} ? delete $request{type}
+        : 'application/json';
+    unshift @headers, 'Content-Type' => $type
+        if defined $type && defined $request{body} && !_names_type(@headers);
     return (%request, headers => [bearer($id), @headers]);
 }
 

@@ -14,8 +14,13 @@ constexpr JsonShape kDeep{kDeepMembers};
 constexpr std::array<JsonMember, 2> kInnerMembers{
     {{"n", 2}, {"deep", 0, &kDeep}}};
 constexpr JsonShape kInner{kInnerMembers};
-constexpr std::array<JsonMember, 3> kMembers{
-    {{"n", 1}, {"in", 3, &kInner}, {"", 6}}};
+constexpr std::array<JsonMember, 5> kMembers{{
+    {"n", 1},
+    {"in", 3, &kInner},
+    {"", 6},
+    {"list", 7, nullptr, &kInner},
+    {"quiet", 0, nullptr, &kDeep},
+}};
 constexpr JsonShape kShape{kMembers};
 
 void append(std::string &out, const JsonValue &value) {
@@ -59,6 +64,25 @@ TEST(JsonScan, FindsWhatIsWantedWhereItIsWanted) {
     expect(R"({"n":{"n":2}})", "1={ .");
     expect(R"({})", ".");
     expect(R"({"":true})", "6=yes .");
+}
+
+TEST(JsonScan, ObjectsInArrays) {
+    expect(R"({"list":[{"n":1},{"n":2,"deep":{"n":3}}],"n":4})",
+           "7=[ 2=1 2=2 4=3 1=4 .");
+    expect(R"({"list":[ ],"n":1})", "7=[ 1=1 .");
+    expect(R"({"list":[1,"n",null,["n",{"n":5}],{"n":6},"x"],"n":1})",
+           "7=[ 2=6 1=1 .");
+    expect(R"({"list":[{"x":[{"n":1}],"list":[{"n":1}]} , {"n":2}]})",
+           "7=[ 2=2 .");
+    expect(R"({"list":{"n":1},"quiet":{"n":1}})", "7={ .");
+    expect(R"({"quiet":[{"n":1,"t":"x"}, {"n":2}],"n":3})",
+           "4=1 5=text'x' 4=2 1=3 .");
+    expect(R"([{"list":[{"n":1}]},{"list":[{"n":2}]}])", "7=[ 2=1 7=[ 2=2 .");
+    expect(R"({"list":[{"n":1},]})", "7=[ 2=1 !");
+    expect(R"({"list":[{"n":1}}})", "7=[ 2=1 !");
+    expect(R"({"list":[{"n":1}]])", "7=[ 2=1 !");
+    expect(R"({"list":["n":1]})", "7=[ !");
+    expect(R"({"list":[{"n":1})", "7=[ 2=1 ");
 }
 
 TEST(JsonScan, KindsOfValues) {

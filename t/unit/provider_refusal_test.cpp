@@ -59,7 +59,9 @@ TEST(ProviderRefusal, OfA400OnlyTheErrorItselfCounts) {
          R"({"code":"Client specified an invalid argument",)"
          R"("error":"Incorrect API key provided: te***yz."})",
          R"({"error":{"message":"no","type":"authentication_error"}})",
-         R"({"error":{"code":"invalid_api_key","message":")"}) {
+         R"({"error":{"code":"invalid_api_key","message":")",
+         R"({"error":{"code":400,"message":"x","details":[{"@type":"t",)"
+         R"("reason": "API_KEY_INVALID"}]}})"}) {
         EXPECT_TRUE(error_says_credential_is_bad(body)) << body;
     }
     for (auto body :
@@ -71,6 +73,8 @@ TEST(ProviderRefusal, OfA400OnlyTheErrorItselfCounts) {
           R"({"error":{"message":"invalid api key: Extra inputs are not )"
           R"(permitted","type":"invalid_request_error"}})",
           R"({"error":{"message":"incorrect api key provided: Extra"}})",
+          R"({"error":{"message":"no \"reason\":\"API_KEY_INVALID\""}})",
+          R"(<p>"reason":"API_KEY_INVALID"</p>)",
           R"({"message":"Invalid API key"})"}) {
         EXPECT_FALSE(error_says_credential_is_bad(body)) << body;
     }

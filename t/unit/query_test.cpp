@@ -109,13 +109,16 @@ TEST(Query, AVisitCanEndIt) {
     EXPECT_EQ(visits, 2);
 }
 
-TEST(Query, APartOfAReply) {
+TEST(Query, WhatHidesTheFiguresOfAReply) {
     for (auto query :
-         {"fields=a", "a=b&fields", "a;%24fields=b", "$fields="}) {
-        EXPECT_TRUE(asks_for_part(query)) << query;
+         {"fields=a", "a=b&fields", "a;%24fields=b", "$fields=", "alt=proto",
+          "alt", "alt=", "$alt=media", "%61lt=%70roto", "alt=json&alt=proto",
+          "alt=json+", "callback=f", "$callback="}) {
+        EXPECT_TRUE(hides_figures(query)) << query;
     }
-    for (auto query : {"", "field=a", "a=fields", "Fields=a", "fieldsx=1"}) {
-        EXPECT_FALSE(asks_for_part(query)) << query;
+    for (auto query : {"", "field=a", "a=fields", "Fields=a", "fieldsx=1",
+                       "alt=sse", "alt=json", "$alt=sse", "a=alt&b=proto"}) {
+        EXPECT_FALSE(hides_figures(query)) << query;
     }
 }
 

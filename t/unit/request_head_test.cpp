@@ -251,6 +251,7 @@ TEST(RequestHead, WebSocketProtocols) {
         {"", ""},
         {" , ", ""},
         {"openai-insecure-api-key", "openai-insecure-api-key"},
+        {"\xA0openai-insecure-api-key.sk-test, a, b c, \"d\"", "a"},
     };
     for (const auto &c : cases) {
         EXPECT_EQ(without_keys(c.list), c.left) << c.list;

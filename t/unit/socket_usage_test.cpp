@@ -274,6 +274,34 @@ TEST(SocketUsage, ARefusalIsOneWhateverItIsFor) {
               "error refusal late|error refusal late|");
 }
 
+// Of the Realtime interface: by another model, and of no answer.
+TEST(SocketUsage, WhatWasSaidIsBesideTheAnswers) {
+    const auto transcribed =
+        text(R"({"type":"conversation.item.input_audio_transcription.)"
+             R"(completed","transcript":"x","usage":{"type":"tokens",)"
+             R"("input_tokens":7,"output_tokens":8,)"
+             R"("input_token_details":{"cached_tokens":2}}})");
+    SocketUsage socket;
+    const std::string alone = "in 7 cached 2 out 8 unasked beside|";
+    EXPECT_EQ(answered(socket, transcribed + transcribed), alone + alone);
+    asked(socket, kTurn);
+    EXPECT_EQ(answered(socket, text(created("r")) + transcribed +
+                                   text(completed("r", "1"))),
+              "in 7 cached 2 out 8 of gpt-5 unasked beside|"
+              "in 10 out 1 of gpt-5 complete|");
+    EXPECT_EQ(socket.waiting(), 0U);
+    EXPECT_FALSE(socket.in_doubt());
+}
+
+// A request of its own is what comes of it, if anything does.
+TEST(SocketUsage, APrewarmThatFailsExcusesNothing) {
+    SocketUsage socket;
+    asked(socket, kPrewarm);
+    EXPECT_EQ(answered(socket, text(kError)), "error prewarm|");
+    EXPECT_EQ(answered(socket, text(completed("r", "1"))),
+              "in 10 out 1 of gpt-5 complete unasked|");
+}
+
 // The sizes of the messages that may be refusals, after each byte; what is
 // held of them.
 TEST(SocketUsage, WhatMayBeARefusal) {

@@ -52,6 +52,47 @@ TEST(TurnRequest, ModelsThatCannotBeTold) {
     }
 }
 
+TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
+    auto strict = [](std::string_view json) {
+        TurnRequestReader reader;
+        reader.be_strict();
+        reader.take(json);
+        return reader.end_text().naming;
+    };
+    for (auto json : {
+             R"({"model":"a","tools":[{"type":"advisor","model":"b"}]})",
+             R"({"tools":[1,[],{},{"x":[{"y":1}],"Model":"b"}],"model":"a"})",
+             R"({"model":"a","fallbacks":[{"model":"b"}]})",
+             R"({"model":"a","Models":["b"]})",
+         }) {
+        EXPECT_EQ(strict(json), Naming::doubled) << json;
+        EXPECT_EQ(request_of(json).model.view(), "a") << json;
+    }
+    for (auto json : {
+             R"({"model":"a","tools":[{"name":"t","input_schema":{)"
+             R"("properties":{"model":{"type":"string"}}}}]})",
+             R"({"model":"a","tools":[],"fallbacks":null})",
+             R"({"model":"a","tools":{"model":"b"}})",
+             R"({"model":"a","messages":[{"model":"b","models":["c"]}]})",
+         }) {
+        EXPECT_EQ(strict(json), Naming::named) << json;
+    }
+    TurnRequestReader reader;
+    reader.be_strict();
+    reader.take(R"({"models":[)");
+    reader.end_text();
+    reader.take(R"({"model":"a"})");
+    EXPECT_EQ(reader.end_text().naming, Naming::named);
+}
+
+TEST(TurnRequest, WhoNamesTheModelOfATurn) {
+    EXPECT_TRUE(request_of(R"({"input":[]})").names_by_itself);
+    EXPECT_TRUE(request_of(R"({"prompt":{"id":"p"}})").names_by_itself);
+    EXPECT_FALSE(request_of(R"({"type":"response.create","response":{)"
+                            R"("input":[],"prompt":{}}})")
+                     .names_by_itself);
+}
+
 TEST(TurnRequest, DoubledMembersCostTheMore) {
     EXPECT_FALSE(request_of(R"({"generate":false,"generate":true})").prewarm);
     EXPECT_FALSE(request_of(R"({"generate":true,"generate":false})").prewarm);

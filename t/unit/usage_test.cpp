@@ -121,6 +121,32 @@ TEST(Usage, AnEventOf16Megabytes) {
         "in 5 out 6 of m complete");
 }
 
+// Anthropic's, where the figures beside them are of one model alone.
+TEST(Usage, Iterations) {
+    const std::string iterations =
+        R"("iterations":[{"type":"message","input_tokens":5,)"
+        R"("output_tokens":6},{"type":"advisor_message","model":"b",)"
+        R"("input_tokens":100,"cache_read_input_tokens":20,)"
+        R"("cache_creation_input_tokens":3,"output_tokens":40}])";
+    EXPECT_EQ(usage_of_body(R"({"model":"a","usage":{"input_tokens":5,)" +
+                            iterations + R"(,"output_tokens":6}})"),
+              "in 128 out 46 of a complete mixed");
+    const std::string message =
+        "data: "
+        R"({"type":"message_start","message":{"model":"a","usage":{)" +
+        iterations +
+        R"(,"input_tokens":5,"output_tokens":1}}})"
+        "\n\n"
+        "data: "
+        R"({"type":"message_delta","usage":{"output_tokens":6,)" +
+        iterations + "}}\n\n";
+    EXPECT_EQ(usage_of_body(message), "in 128 out 46 of a complete mixed");
+    EXPECT_EQ(usage_of_body(R"({"usage":{"input_tokens":9,"output_tokens":8,)"
+                            R"("iterations":[{"input_tokens":9,)"
+                            R"("output_tokens":"8"}, 7]}})"),
+              "in 9 out 8 complete");
+}
+
 TEST(Usage, DoubledMembersTheLastCounts) {
     EXPECT_EQ(usage_of_body(R"({"usage":{"input_tokens":1,"input_tokens":2},)"
                             R"("model":"a","usage":{"output_tokens":3},)"

@@ -36,11 +36,13 @@ inline std::string text_of(const Usage &usage) {
         }
     };
     add_if(usage.complete, "complete");
+    add_if(usage.mixed, "mixed");
     add_if(usage.error, "error");
     add_if(usage.is_refusal(), "refusal");
     add_if(usage.prewarm, "prewarm");
     add_if(usage.late, "late");
     add_if(usage.unasked, "unasked");
+    add_if(usage.beside, "beside");
     add_if(usage.is_token_count, "count");
     return text;
 }
