@@ -39,7 +39,10 @@ RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d \
     && rm -rf /keystile /usr/sbin/policy-rc.d /var/lib/apt/lists/* \
         /var/log/apt /var/log/dpkg.log /etc/nginx/sites-enabled/default \
     && ln -sf /dev/stdout /var/log/nginx/access.log \
-    && ln -sf /dev/stderr /var/log/nginx/error.log
+    && ln -sf /dev/stderr /var/log/nginx/error.log \
+    && sed -i -E 's,^(error_log .*/error\.log);,\1 warn;,' \
+        /etc/nginx/nginx.conf \
+    && grep -q '^error_log .* warn;' /etc/nginx/nginx.conf
 
 # A server of its own for the health check; conf.d stays the operator's.
 RUN printf '%s\n' \

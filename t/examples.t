@@ -397,11 +397,16 @@ my @examples = grep { !m{\A(?:composition/|several-keys|compose\.conf)} }
     grep {/\.conf\z/} @{$DIRECTORY->list_tree};
 is_deeply [sort @examples], [sort keys %EXAMPLES], 'every example is run';
 
-# A key may be in the query of $request, which nginx's own format has.
+# A key may be in the query of $request, which nginx's own format has; and at
+# the level that an error log has by itself, no warning comes.
 for my $file (grep {/[.](?:conf|yaml)\z/} @{$DIRECTORY->list_tree}) {
     my $text = $file->slurp;
     next if $text !~ /keystile_pass/;
     my $name = $file->to_rel($DIRECTORY);
+    is_deeply [grep { !/ warn\z/ } $text =~ /^ *(error_log .*);/mg], [],
+        "$name: warnings are logged";
+    like $text, qr/^error_log /m, 'in a log of its own'
+        if $text =~ /^http /m;
     like $text, qr/^ *access_log +\S+  keystile;$/m, "$name: a log of its own";
     unlike $text, qr/\$(?:request|request_uri|args)\b/,
         'which has no query';

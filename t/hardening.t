@@ -280,6 +280,17 @@ subtest 'keystile_harden off' => sub {
         ok is_dumpable($pid), 'dumpable';
     }
     $nginx->stop;
+
+    my @values = (PROVIDER => $provider->address);
+    my $silent = nginx(log_level => 'error');
+    for my $case ([on => 0], [off => 1]) {
+        my ($harden, $count) = @$case;
+        my ($exit, $said)
+            = $silent->test_config($CONF, HARDEN => $harden, @values);
+        is $exit, 0, "nginx -t with $harden";
+        my $found = () = $said =~ /\[warn\][^\n]*"keystile_harden" is off/g;
+        is $found, $count, 'warns as often, whatever the log leaves out';
+    }
 };
 
 # Without a credential there is nothing to protect: nginx is as it was.

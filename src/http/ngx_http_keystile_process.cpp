@@ -85,13 +85,17 @@ void name_memory(ngx_cycle_t *cycle) noexcept {
     memory_named = true;
 }
 
+void warn_of_exposure(ngx_log_t *log) noexcept {
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "\"keystile_harden\" is off: every process of the workers' "
+                  "user can read the credentials");
+}
+
 // The process that has read the credentials, and by inheritance its children.
 void harden_master(ngx_cycle_t *cycle) noexcept {
     if (!current->harden) {
         allow_dumping();
-        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "\"keystile_harden\" is off: every process of the "
-                      "workers' user can read the credentials");
+        warn_of_exposure(cycle->log);
         return;
     }
 
@@ -177,6 +181,10 @@ ngx_int_t init_module(ngx_cycle_t *cycle) noexcept {
         return NGX_OK;
     }
     if (ngx_test_config) {
+        // Where faults of the configuration go, whatever level its own log has.
+        if (!current->harden) {
+            warn_of_exposure(cycle->old_cycle->log);
+        }
         return NGX_OK;
     }
     name_memory(cycle);

@@ -33,7 +33,8 @@ my @CHANGES = (
     ['the workers' => qr/worker_processes  auto;/,
         "worker_processes 1; daemon off; " . ($ENV{KEYSTILE_GLOBALS} // '')],
     ['their user, without root' => qr/^user .*\n/m, $> == 0 ? undef : ''],
-    ['the log level' => qr/(?<=error\.log);/, ' info;'],
+    ['the level of the error log, where Nginx sees what workers do' =>
+        qr/(?<=error\.log)  warn;/, '  info;'],
     ['the logs'  => qr{/var/log/nginx(?=/)}, '%%DIR%%'],
     ['the pid'   => qr{/run(?=/nginx\.pid)}, '%%DIR%%'],
     ['the keys'  => qr{/etc/keystile(?=/)},  '%%DIR%%'],

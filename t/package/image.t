@@ -49,6 +49,8 @@ subtest 'what is in it' => sub {
         for qw(keystile usr/sbin/policy-rc.d etc/nginx/sites-enabled/default
         usr/bin/cc usr/bin/make);
     is_deeply [glob $root->child('var/lib/apt/lists/*')], [], 'no lists';
+    is_deeply [path($root->child('etc/nginx/nginx.conf'))->slurp
+        =~ /^error_log .* (\S+);/mg], ['warn'], 'warnings are logged';
     is_deeply [map { glob $root->child("$_/{*,.[!.]*}") }
         qw(etc/keystile run/secrets etc/nginx/conf.d)], [],
         'no key, and no configuration of one';
