@@ -410,6 +410,7 @@ for my $file (grep {/[.](?:conf|yaml)\z/} @{$DIRECTORY->list_tree}) {
     like $text, qr/^ *access_log +\S+  keystile;$/m, "$name: a log of its own";
     unlike $text, qr/\$(?:request|request_uri|args)\b/,
         'which has no query';
+    unlike $text, qr/\{\n\s*keystile_health;/, 'and none of health checks';
 }
 subtest $_ => \&check_example, $_, $EXAMPLES{$_} for sort keys %EXAMPLES;
 
