@@ -8,6 +8,7 @@ use Test::More;
 use Authority;
 use Example;
 use Mojo::File qw(path);
+use Mojo::Util qw(b64_encode);
 use Provider;
 use Wire;
 
@@ -20,6 +21,7 @@ my $nginx     = Example->new(
 my $text = path("$FindBin::Bin/../conf-examples/several-keys.conf")->slurp;
 $nginx->write_files($text);
 $nginx->key_file("$_.key", $KEY{$_}) for sort keys %KEY;
+$nginx->file('keystile-status.htpasswd', "prometheus:{PLAIN}of-a-test\n");
 my @values = (PROVIDER => $provider->address, CA => $authority->cert);
 my ($exit, $said) = $nginx->test_config($text, @values);
 is $exit, 0, 'nginx -t';
@@ -58,7 +60,10 @@ is ask(), '503',         'and that is all';
 my $health = request($nginx->port, target => '/healthz')->json;
 is_deeply [map { "$_->{name} $_->{status}" } @{$health->{credentials}}],
     [map { "$_ cools_down" } qw(first second reserve)], 'as health tells';
-like request($nginx->port, target => '/metrics')->body,
+my @metrics = (target => '/metrics');
+is request($nginx->port, @metrics)->status, 401, 'metrics are not for agents';
+like request($nginx->port, @metrics, headers => [Authorization => 'Basic '
+            . b64_encode('prometheus:of-a-test', '')])->body,
     qr/^keystile_credential_refusals_total\{credential="first",
         reason="rate_limited"\}\ 1$/mx, 'and metrics';
 like +($nginx->access_log)[1],

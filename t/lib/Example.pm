@@ -38,6 +38,7 @@ my @CHANGES = (
     ['the logs'  => qr{/var/log/nginx(?=/)}, '%%DIR%%'],
     ['the pid'   => qr{/run(?=/nginx\.pid)}, '%%DIR%%'],
     ['the keys'  => qr{/etc/keystile(?=/)},  '%%DIR%%'],
+    ['the password, if any' => qr{/etc/nginx(?=/keystile-)}, '%%DIR%%'],
     ['the site, if any' => qr{/var/www/html}, '%%DIR%%/html'],
     ['the state, if any' => qr{/var/lib/keystile(?=/)}, '%%DIR%%'],
     ['the records, if any' => qr{/var/log/keystile(?=/)}, '%%DIR%%'],
