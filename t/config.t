@@ -169,12 +169,27 @@ subtest 'words' => sub {
 
     # Found once the TLS context is made: nginx names the file, not the line.
     my @files = ('ssl_trusted_certificate %%DIR%%/none', 'ssl_crl %%DIR%%/none',
-        'ssl_ciphers NONE-SUCH', 'ssl_certificate %%CERT%%',
-        'ssl_conf_command NoSuchCommand 1');
-    fails "keystile_$_", 'none|NONE-SUCH|certificate_key|NoSuchCommand',
+        'ssl_ciphers NONE-SUCH', 'ssl_conf_command NoSuchCommand 1');
+    fails "keystile_$_", 'none|NONE-SUCH|NoSuchCommand',
         more => "keystile_$_;", place => 0,
         pass => 'keystile_pass https://127.0.0.1:9;' for @files;
 
+    my %certificates = (
+        '%%CERT%%' => 'no "keystile_ssl_certificate_key"[^\n]*'
+            . quotemeta $leaf->{cert},
+        '$host.pem' => 'cannot hold variables',
+        '%%CERT%%; keystile_ssl_certificate_key $host.pem' =>
+            'cannot hold variables',
+    );
+    fails "keystile_ssl_certificate $_", $certificates{$_},
+        more => "keystile_ssl_certificate $_;",
+        pass => 'keystile_pass https://127.0.0.1:9;'
+        for sort keys %certificates;
+
+    my @most = map {"keystile_credential c$_ %%DIR%%/openai.key;"} 2 .. 256;
+    passes '256 credentials', http => join "\n", @most;
+    fails 'one more', 'more than 256 "keystile_credential"',
+        http => join "\n", @most, 'keystile_credential d %%DIR%%/openai.key;';
     fails "keystile_credential $_", 'keystile_credential|invalid',
         http => "keystile_credential c %%DIR%%/openai.key $_;"
         for qw(style=basic style= header= header=a:b header=Host prefix=x

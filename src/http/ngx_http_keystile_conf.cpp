@@ -242,8 +242,9 @@ char *init_main_conf(ngx_conf_t *cf, void *data) noexcept {
                 auto id = ngx::str(client->id);
                 ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                               "credential \"%V\" is also the key of client "
-                              "\"%V\"",
-                              &credential->name, &id);
+                              "\"%V\" in %s:%ui",
+                              &credential->name, &id, credential->file_name,
+                              credential->file_line);
                 return ngx::conf_error();
             }
         }

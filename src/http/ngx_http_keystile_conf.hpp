@@ -39,6 +39,8 @@ struct Credential {
     std::int64_t expires;      // seconds since the epoch; 0: not known
     Sha256Digest fingerprint;  // see credential_states.hpp
     CredentialState *state;    // shared; null until workers are to start
+    u_char *file_name;         // where it was written
+    ngx_uint_t file_line;
 
     // The complete header lines. Only an admitted request may have them.
     std::string_view line(const Permit &) const noexcept {

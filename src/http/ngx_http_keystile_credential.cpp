@@ -7,6 +7,7 @@
 #include "core/key_header.hpp"
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_credential_source.hpp"
+#include "ngx_http_keystile_credential_states.hpp"
 
 namespace keystile {
 namespace {
@@ -146,6 +147,19 @@ char *take_words(ngx_conf_t *cf, Words &words) noexcept {
     return why == nullptr ? NGX_CONF_OK : fail(cf, args[0], why);
 }
 
+// What is wrong with the name of one more credential.
+const char *misnamed(const MainConf &conf, std::string_view name) noexcept {
+    if (name == kPassthrough || name == kOff) {
+        return "the name has a meaning of its own";
+    }
+    for (auto *other : ngx::elements<Credential *>(&conf.credentials)) {
+        if (ngx::view(other->name) == name) {
+            return "there is a credential of that name";
+        }
+    }
+    return nullptr;
+}
+
 }  // namespace
 
 char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
@@ -154,16 +168,14 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     if (char *rv = take_words(cf, words); rv != NGX_CONF_OK) {
         return rv;
     }
-    auto name = ngx::view(*words.source.name);
-    if (name == kPassthrough || name == kOff) {
-        return fail(cf, *words.source.name,
-                    "the name has a meaning of its own");
+    if (const char *why = misnamed(conf, ngx::view(*words.source.name))) {
+        return fail(cf, *words.source.name, why);
     }
-    for (auto *other : ngx::elements<Credential *>(&conf.credentials)) {
-        if (ngx::view(other->name) == ngx::view(*words.source.name)) {
-            return fail(cf, *words.source.name,
-                        "there is a credential of that name");
-        }
+    if (conf.credentials.nelts == kMostCredentials) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "more than %uz \"keystile_credential\"",
+                           kMostCredentials);
+        return ngx::conf_error();
     }
 
     auto *credential = ngx::make<Credential>(cf->pool);
@@ -178,6 +190,8 @@ char *set_credential(ngx_conf_t *cf, ngx_command_t *, void *data) noexcept {
     credential->name = *words.source.name;
     credential->header = ngx::str(words.source.format.name);
     credential->to = words.to;
+    credential->file_name = cf->conf_file->file.name.data;
+    credential->file_line = cf->conf_file->line;
     if (words.source.codex_auth) {
         credential->more_headers = kCodexAuthHeaders;
     }

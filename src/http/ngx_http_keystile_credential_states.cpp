@@ -8,8 +8,6 @@ namespace {
 
 using namespace ngx::literals;
 
-constexpr std::size_t kMostCredentials = 256;
-
 struct Slot {
     CredentialState state;
     Sha256Digest fingerprint;
@@ -73,12 +71,6 @@ ngx_int_t init_states(ngx_shm_zone_t *shm, void *before) noexcept {
 ngx_int_t add_credential_states(ngx_conf_t *cf, MainConf &conf) noexcept {
     if (conf.credentials.nelts == 0) {
         return NGX_OK;
-    }
-    if (conf.credentials.nelts > kMostCredentials) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "more than %uz \"keystile_credential\"",
-                      kMostCredentials);
-        return NGX_ERROR;
     }
     // The slab pool needs pages for itself.
     auto size = sizeof(Table) + 16 * ngx_pagesize;

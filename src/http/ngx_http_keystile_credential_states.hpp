@@ -11,8 +11,11 @@ namespace keystile {
 
 struct MainConf;
 
+inline constexpr std::size_t kMostCredentials = 256;
+
 // Has nginx make the memory, and find the state of each credential in it
-// before workers start. To be called once all credentials are known.
+// before workers start. To be called once all credentials are known,
+// of which there are no more than kMostCredentials.
 // NGX_ERROR after logging why not.
 ngx_int_t add_credential_states(ngx_conf_t *cf, MainConf &conf) noexcept;
 

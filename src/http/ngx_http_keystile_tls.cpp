@@ -154,17 +154,15 @@ ngx_int_t present_certificate(ngx_conf_t *cf, LocConf &conf) noexcept {
     }
     if (certificate->lengths != nullptr ||
         (key != nullptr && key->lengths != nullptr)) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"keystile_ssl_certificate\" and its key cannot hold "
-                      "variables");
-        return NGX_ERROR;
+        return fail_location(cf, conf,
+                             "\"keystile_ssl_certificate\" and its key "
+                             "cannot hold variables");
     }
     if (key == nullptr) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "no \"keystile_ssl_certificate_key\" is defined for "
-                      "certificate \"%V\"",
-                      &certificate->value);
-        return NGX_ERROR;
+        return fail_location(cf, conf,
+                             "no \"keystile_ssl_certificate_key\" is "
+                             "defined for certificate ",
+                             certificate->value);
     }
     return ngx_ssl_certificate(cf, conf.upstream.ssl, &certificate->value,
                                &key->value, nullptr);
