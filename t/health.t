@@ -4,6 +4,9 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use Await;
+use Backing;
+use Compiled;
 use Nginx;
 use Provider;
 use Wire;
@@ -55,6 +58,47 @@ subtest 'healthy' => sub {
     is $wire->ask(@keep)->body, "{\"status\":\"ok\"}\n", 'which has no body';
     is $provider->connections, 0, 'no provider was asked';
 };
+
+# A worker locks the credentials anew, and its master is bound by its limit
+# where it lacks CAP_IPC_LOCK. It may be lowered while nginx runs.
+subtest 'a worker that could not lock a credential' => sub {
+    plan skip_all => 'needs a C compiler' if !compiled('deny_memfd_secret');
+    plan skip_all => 'ASan has its own mlock()' if $ENV{KEYSTILE_SANITIZED};
+    my ($mlock) = grep { $_->{name} eq 'mlock' } backings();
+    my $drop    = $> == 0 ? 'setpriv --bounding-set=-ipc_lock' : '';
+    my $bound   = Nginx->new(binary =>
+        wrapped("exec $drop '" . $mlock->{binary}->() . '\' "$@"'));
+    $bound->key_file('openai.key', $KEY);
+    $bound->start(@CONF);
+    my $ask = sub { request($bound->port, target => '/healthz', @_) };
+    is $ask->()->status, 200, 'at first';
+
+    next_worker($bound, '0:');
+    my $r = $ask->();
+    is $r->status, 503, 'without locked memory';
+    is $r->header('content-type'), 'application/json', 'content type';
+    is_deeply $r->json, {status => 'degraded'}, 'body';
+    is $ask->(method => 'HEAD')->status, 503, 'HEAD';
+    my $alert = qr/\[alert\][^\n]*could not be locked in the memory of this/;
+    like $bound->error_log, $alert, 'and it is logged';
+
+    next_worker($bound, '65536:');
+    $r = $ask->();
+    is $r->status, 200, 'with it again';
+    is_deeply $r->json, {status => 'ok'}, 'body';
+    $bound->tolerate($alert)->stop;
+};
+
+# Limits the master's locked memory, and has it start another worker.
+sub next_worker ($nginx, $limit) {
+    my $master = $nginx->master;
+    is system('prlimit', "--memlock=$limit", '--pid', $master), 0,
+        "a limit of $limit";
+    my ($before) = $nginx->worker_pids;
+    kill TERM => $before;
+    await 'another worker', sub { ($nginx->worker_pids)[0] != $before };
+    return;
+}
 
 subtest 'not a question about health' => sub {
     for my $method (qw(POST PUT DELETE OPTIONS)) {
