@@ -5,6 +5,7 @@ use lib qw(t/lib t/clients/lib);
 use Codex;
 use Gateway;
 use MockProvider;
+use Mojo::JSON qw(decode_json);
 use Test::More;
 
 my $gateway = Gateway->start;
@@ -209,6 +210,47 @@ subtest 'the provider refuses the real key' => sub {
     is_deeply [$gateway->lines(1)],
         ['POST /v1/responses HTTP/1.1 503 ci admitted'], 'nor a 401';
 };
+
+# It asks with HEAD, for which there is no rule, and without the key: what it
+# makes of the refusals is that someone is there.
+for my $address (sort keys %callers) {
+    subtest "$address: codex doctor" => sub {
+        my %caller = @{$callers{$address}};
+        my $url    = $gateway->forget->url($address) . '/v1';
+        my $doctor = codex(
+            ca      => $caller{ca},
+            key     => $caller{key},
+            command => [qw(doctor --network-only --json)],
+            config  => <<"TOML");
+model_provider = "gateway"
+
+[model_providers.gateway]
+name = "gateway"
+base_url = "$url"
+wire_api = "responses"
+env_key = "GATEWAY_KEY"
+supports_websockets = true
+TOML
+        is $doctor->exit, 0, 'it is content' or diag $doctor->err;
+        my $report = decode_json($doctor->out);
+        my @checks = values %{$report->{checks}};
+        is_deeply [$report->{overallStatus}, grep { $_->{status} ne 'ok' }
+            @checks], ['ok'], 'with all that it looked at'
+            or diag $doctor->out;
+        ok exists $report->{checks}{"network.${_}_reachability"}, "with $_"
+            for qw(provider websocket);
+
+        my $client = $address eq 'PLACEHOLDER' ? '-' : 'ci';
+        is_deeply [sort map { s{ HTTP/[\d.]+}{}r } $gateway->lines(3)],
+            ['GET /v1/models 401 - invalid_api_key',
+            "GET /v1/responses 101 $client admitted",
+            'HEAD /v1/responses 405 - method_not_allowed'], 'as we saw it';
+        is_deeply [$mock->events('request')], [], 'no request went up';
+        my @handshakes = $mock->events('handshake');
+        is @handshakes, 1, 'but one handshake';
+        ok_credential($handshakes[0], $bearer, 'handshake');
+    };
+}
 
 $gateway->nginx->tolerate(qr/credential "openai"/);
 $gateway->stop;

@@ -14,7 +14,8 @@
 # the whole of config.toml, with Codex's own model; and env, what it names. Or
 # settings: what `-c` gets, in place of a gateway. With login, the content of an
 # auth.json (see CodexAuth), Codex is logged in, and $turn->login is what it has
-# afterwards, undef when it has none. command is what to do in place of a turn.
+# afterwards, undef when it has none. command is what to do in place of a turn,
+# and $turn->out what it printed.
 #
 # Codex keeps everything in a folder of this turn, reports to nobody, and
 # talks to no other host.
@@ -36,7 +37,7 @@ use constant PROGRAM =>
 # A turn takes well under a second; retries are the longest part.
 use constant SECONDS => 60;
 
-has [qw(exit err login)];
+has [qw(exit out err login)];
 has events => sub { [] };
 
 sub codex (%how) {
@@ -61,9 +62,10 @@ sub codex (%how) {
     $child->finish(SECONDS);
     return Codex->new(
         exit   => $child->exit,
+        out    => $child->out,
         err    => $child->err,
         login  => -e $auth ? decode_json($auth->slurp) : undef,
-        events => [map { decode_json($_) } grep { /\A\{/ }
+        events => [map { decode_json($_) } grep { /\A\{"/ }
             split /\n/, $child->out]);
 }
 
