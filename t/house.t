@@ -1,5 +1,6 @@
 # The house rules that a machine can see: which room may include what, names
-# that nginx's build can tell apart, and files that fit in a head.
+# that nginx's build can tell apart, files that fit in a head, and one version
+# wherever it is told.
 #
 # Each rule is also shown a small tree that breaks it: a check that has never
 # failed has never been seen to work.
@@ -71,6 +72,13 @@ my %broken = (
         ['src/core/a.cpp', "\n" x (LONGEST + 1), qr/401 lines/],
 );
 
+# Where the version is told; CHANGES and the changelog begin with the newest.
+my %version_in = (
+    'src/core/version.hpp' => qr{^inline .* kVersion = "([^"]*)";$}m,
+    'CHANGES'              => qr{\A\s*Changes with keystile (\S+)},
+    'debian/changelog'     => qr{\A\S+ \(([^)]*)\)},
+);
+
 my $root = "$FindBin::Bin/..";
 
 is_deeply [map { basename($_) } grep { -d } glob "$root/src/*"],
@@ -84,7 +92,31 @@ for my $name (sort keys %broken) {
     like join("\n", faults($tree)), $fault, "would be seen: $name";
 }
 
+my ($version, @others) = versions($root);
+like $version, qr/\A\d+\.\d+\.\d+\z/, 'there is a version';
+is_deeply \@others, [], 'and it is one';
+for my $path (sort keys %version_in) {
+    my $tree = File::Temp->newdir;
+    for my $copied (keys %version_in) {
+        my $content = content("$root/$copied");
+        $content =~ s/\Q$version/9.8.7/ if $copied eq $path;
+        write_file("$tree/$copied", $content);
+    }
+    is_deeply [versions($tree)], [sort $version, '9.8.7'],
+        "would be seen: another version in $path";
+}
+
 done_testing;
+
+# The versions that the tree tells, each once.
+sub versions {
+    my ($tree) = @_;
+    my %told = map {
+        my ($version) = content("$tree/$_") =~ $version_in{$_};
+        ($version // "none in $_" => 1);
+    } keys %version_in;
+    return sort keys %told;
+}
 
 # The faults of the tree's src/, each one line.
 sub faults {
@@ -126,6 +158,13 @@ sub may_include {
     return scalar grep {
         index($header, $_) == 0 && $room eq 'core' && $file =~ $library_of{$_}
     } keys %library_of;
+}
+
+sub content {
+    my ($path) = @_;
+    open my $file, '<', $path or die "$path: $!";
+    local $/;
+    return scalar <$file>;
 }
 
 sub write_file {
