@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Await;
 use Memory;
+use Mojo::WebSocket qw(WS_BINARY build_frame);
 use Nginx;
 use Provider;
 use Wire;
@@ -121,12 +122,13 @@ for my $case (@table) {
 # The bytes that a client sends with a handshake take the place of its head.
 for my $size (0, 500, 6000, 20_000) {
     $provider->forget->answer(sub ($up) { $up->accept_websocket });
-    my $wire = Wire->connect($nginx->port);
+    my $early = $size && build_frame(1, 1, 0, 0, 0, WS_BINARY, 'E' x $size);
+    my $wire  = Wire->connect($nginx->port);
     $wire->write(compose(target => '/v1/socket', headers => [
         @{bearer('ci')}, Connection => 'Upgrade', Upgrade => 'websocket',
         'Sec-WebSocket-Version' => 13,
         'Sec-WebSocket-Key'     => 'c2l4dGVlbiBieXRlcyBvaw==',
-        'X-Request-Id'          => "socket-$size"]) . 'E' x $size);
+        'X-Request-Id'          => "socket-$size"]) . ($early || q{}));
     my $up = $provider->next_request;
     await 'the early bytes', sub {
         length $up->connection->received >= length($up->head) + $size;

@@ -250,8 +250,9 @@ sub check_example ($name, $example) {
     my @tls = $text =~ /listen .* ssl/ ? (tls => {}) : ();
     my $ask = sub ($method, $target, $headers) {
         return request($nginx->port, @tls, method => $method,
-            target => $target, headers => $headers,
-            $method eq 'POST' ? (body => $BODY) : ());
+            target => $target, $method ne 'POST' ? (headers => $headers)
+            : (body => $BODY, headers => [@{$headers // []},
+                'Content-Type' => 'application/json']));
     };
     my $verdict = Verdict->new(
         provider => $provider,
@@ -301,7 +302,8 @@ sub check_upgrade ($nginx, $provider, $verdict, $example) {
 sub check_figures ($nginx, $provider) {
     my $model = sub ($model) {
         return request($nginx->port, tls => {}, method => 'POST',
-            target => '/v1/responses', headers => \@BEARER,
+            target => '/v1/responses',
+            headers => [@BEARER, 'Content-Type' => 'application/json'],
             body => qq({"model":"$model"}))->status;
     };
     $provider->answer(sub ($request) {

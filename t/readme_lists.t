@@ -49,7 +49,8 @@ my @LISTS = (
 );
 
 # What else stands between backquotes there.
-my %IS_OTHER = map { $_ => 1 } qw(x_api_key identity models fields $fields);
+my %IS_OTHER = map { $_ => 1 } qw(x_api_key identity models fields
+    callback alt json sse);
 
 sub faults ($readme, $what, $pattern, @names) {
     my ($text) = $readme =~ $pattern or die "$what: no list\n";

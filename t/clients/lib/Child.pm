@@ -86,6 +86,8 @@ sub DESTROY ($self) {
 
 # In the child: never returns.
 sub _become ($self, $in, $out, $err) {
+    # A shell cannot trap what is ignored where tests run in the background.
+    $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT);
     POSIX::setsid();
     my $ok = open(STDIN, '<&', $in) && open(STDOUT, '>&', $out)
         && open(STDERR, '>&', $err) && chdir $self->dir;
