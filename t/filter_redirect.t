@@ -25,9 +25,12 @@ $nginx->start(<<'CONF', PROVIDER => $provider->address);
     keystile_allow  GET,POST /**;
     keystile_inject a b;
     keystile_next_credential http_401 error timeout;
+    keystile_zone   main 256k;
+    keystile_meter  main;
     server {
         listen 127.0.0.1:%%PORT%%;
         location = /ping { return 204; }
+        location = /status { keystile_status main format=json; }
         location /a/ {
             image_filter  resize 10 10;
             error_page    415 = @b;
@@ -47,6 +50,11 @@ for my $method (qw(GET POST)) {
     is request($nginx->port, target => '/ping')->status, 204,
         'the worker is there';
 }
+
+# Each of the two locations has sent it: they are two requests.
+my $totals = sub { request($nginx->port, target => '/status')->json->{totals} };
+is $totals->()->{requests}, 4, 'each that went up is counted';
+is $totals->()->{$_} // 0, 0, "$_: none" for qw(open);
 
 $nginx->stop;
 done_testing;

@@ -8,6 +8,7 @@ use Test::More;
 use Authority;
 use Await;
 use Memory;
+use Mojo::JSON qw(encode_json);
 use Nginx;
 use Provider;
 use Wire;
@@ -61,6 +62,11 @@ for my $provider ($plain, $secure) {
     $provider->answer(sub ($request) {
         my $key = $request->header('authorization') =~ s/^Bearer //r;
         my @refusal = (401, ['X-Key' => $key], "You sent $key");
+        if ($key eq $secrets{first} && $request->target =~ /[38]/) {
+            my $error = {code => 'invalid_api_key', message => "Bad: $key"};
+            return $request->begin(400, ['Content-Type' => 'application/json'])
+                ->chunk(encode_json({error => $error}))->last_chunk;
+        }
         return $request->reply(@refusal) if $key eq $secrets{first};
         return $request->accept_websocket if $request->wants_upgrade;
         $request->reply(200);

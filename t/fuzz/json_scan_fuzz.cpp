@@ -20,8 +20,12 @@ namespace {
 
 constexpr std::array<JsonMember, 2> kInnerMembers{{{"n", 3}, {"model", 4}}};
 constexpr JsonShape kInner{kInnerMembers};
-constexpr std::array<JsonMember, 3> kMembers{
-    {{"n", 1}, {"model", 2}, {"in", 5, &kInner}}};
+constexpr std::array<JsonMember, 4> kMembers{{
+    {"n", 1},
+    {"model", 2},
+    {"in", 5, &kInner},
+    {"list", 0, nullptr, &kInner},
+}};
 constexpr JsonShape kShape{kMembers};
 
 struct Found {
@@ -93,6 +97,11 @@ void check_against_parser(std::string_view text, const Found &found) {
     if (json_is_object(json)) {
         has_each(found.values, expected(json, 1, 2));
         has_each(found.values, expected(json_object_get(json, "in"), 3, 4));
+        std::size_t i;
+        json_t *element;
+        json_array_foreach(json_object_get(json, "list"), i, element) {
+            has_each(found.values, expected(element, 3, 4));
+        }
     }
     json_decref(json);
 }

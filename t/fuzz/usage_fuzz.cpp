@@ -21,7 +21,10 @@ std::string text_of_usage(const Usage &usage) {
     }
     text += usage.model.view();
     text += usage.complete ? " complete" : "";
+    text += usage.mixed ? " mixed" : "";
     text += usage.error ? " error" : "";
+    text += usage.is_refusal() ? " refusal" : "";
+    text += usage.beside ? " beside" : "";
     text += usage.prewarm ? " prewarm" : "";
     return text;
 }
