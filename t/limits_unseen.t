@@ -23,6 +23,8 @@ my $nginx = Metered->new(
         mask     => {limits => [{tokens => 1_000_000, per => 'month'}]},
         realtime => {models => ['gpt-5*', 'a+b']},
         heard    => {limits => [{tokens => 1000, per => 'month'}]},
+        swaps    => {limits => [{tokens => 1_000_000, per => 'month',
+            model => 'o3'}]},
         held     => {limits => [{concurrent => 1, model => 'gpt-5*'}]},
         speaks   => {limits => [{tokens => 200, per => 'month'},
             {concurrent => 1}]},
@@ -289,6 +291,31 @@ subtest 'an error that a client has asked for' => sub {
     is((charged('held', $wire))[0], 0, 'nor does it outlive that');
     is $nginx->client_of($nginx->idle, 'held')->{totals}{requests}, 3,
         'each turn is a request';
+};
+
+# Errors that it has asked for make answers look like those of other turns.
+subtest 'turns that seem to be each other\'s' => sub {
+    my $create = sub ($model) {
+        return encode_json({type => 'response.create', model => $model,
+            input => []});
+    };
+    my $due = 0;
+    for my $errors (1, 2) {
+        my ($wire, $far) = pair('swaps');
+        my @sent = ('{"type":"bogus"}', $create->('o3'),
+            $create->('mini'), ('{"type":"bogus"}') x ($errors - 1));
+        $wire->send_frame($_) for @sent;
+        $far->next_frame for @sent;
+        hear($wire, $far, $ERROR) for 1 .. $errors;
+        hear($wire, $far, response_messages(input => 5000, output => 60,
+            id => "o3_$errors", model => 'o3'));
+        hear($wire, $far, response_messages(input => 7, output => 8,
+            id => "mini_$errors", model => 'mini'));
+        $due += 5060;
+        my ($tokens) = charged('swaps', $wire);
+        cmp_ok $tokens, '>=', $due, "$errors: what o3 used counts for o3";
+        cmp_ok $tokens, '<', $due + 2 * 10_300, 'and not much more';
+    }
 };
 
 $nginx->stop;

@@ -249,6 +249,17 @@ subtest 'ends of all kinds' => sub {
     is "$lines[0]{dropped} $lines[0]{status}", 'upstream_status 429',
         'an error';
     ok !exists $lines[0]{response}, 'is not kept';
+    my $key = 'sk-test-****wxyz';
+    my ($refused) = $nginx->recorded(sub {
+        ask($wire, $far, create());
+        $far->send_frame(qq({"type":"error","error":{"code":)
+            . qq("invalid_api_key","message":"Bad key: $key"}}));
+        like $wire->next_frame->{payload}, qr/upstream_credential_rejected/,
+            'one that refuses the credential';
+    }, 1);
+    is "$refused->{dropped} $refused->{status}", 'upstream_status 401',
+        'counts as a 401';
+    ok index(encode_json($refused), $key) < 0, 'and is not kept, either';
     is_deeply [$lines[1]{dropped}, $lines[1]{response}{status}],
         [undef, 'failed'], 'a turn that failed';
     $wire->close;
@@ -302,7 +313,12 @@ subtest 'what is longer than max' => sub {
 subtest 'more turns than may wait' => sub {
     my ($wire, $far) = pair();
     my $many = Stream->new(masks => 1, deaf => 1, closed => 1);
-    $many->send_frame(create(n => $_)) for 1 .. 65;
+    $many->send_frame(create(n => $_)) for 1 .. 64;
+    $wire->write($many->out);
+    is scalar(map { $far->next_frame } 1 .. 64), 64, 'so many may';
+    $nginx->recorded(sub { $wire->close; $far->await_end }, 64);
+    ($wire, $far) = pair();
+    $many->send_frame(create(n => 65));
     $nginx->recorded(sub {
         $wire->write($many->out);
         like $wire->await_end, qr/eof|reset/, 'end the socket';

@@ -138,6 +138,25 @@ subtest 'along with the 101' => sub {
     $wire->close;
 };
 
+# It takes most of the buffer.
+subtest 'behind a long 101' => sub {
+    for my $size (2500, 3200, 3700) {
+        $provider->forget->answer(sub ($request) {
+            $request->accept_websocket('X-Long' => 'x' x $size);
+        });
+        my $wire = Wire->handshake($nginx->port, target => '/other/a');
+        is $wire->message->status, 101, "of $size bytes";
+        my $far   = $provider->last->connection->websocket;
+        my $error = '{"type":"error","error":{"message":"' . 'x' x 1500
+            . '"}}';
+        send_cut($wire, $far, text($error), 800);
+        is next_text($wire), $error, 'what is held passes';
+        send_cut($wire, $far, text($REFUSAL), 100);
+        is_deeply next_json($wire), $OURS, 'or not';
+        $wire->close;
+    }
+};
+
 subtest 'as it is also said' => sub {
     my ($wire, $far) = open_socket('alone');
     for my $error (

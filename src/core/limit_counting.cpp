@@ -199,6 +199,25 @@ void MeterZone::settle(Reservation &held, bool was_sent, const Spending &used,
     held.size_ = 0;
 }
 
+void MeterZone::charge_others(std::span<const Limit> limits,
+                              std::span<LimitState *const> states,
+                              std::string_view model, const Reservation &held,
+                              const Spending &used,
+                              std::int64_t now) noexcept {
+    auto parts = held.parts_.first(held.size_);
+    for (std::size_t i = 0; i < limits.size(); i++) {
+        auto *state = states[i];
+        bool is_held = std::any_of(
+            parts.begin(), parts.end(),
+            [state](const auto &part) { return part.state == state; });
+        if (state != nullptr && !limits[i].model.empty() && !is_held &&
+            is_about(limits[i], Scope::turn, model)) {
+            roll(*state, now);
+            state->used = sum(state->used, amount_of(state->kind, used));
+        }
+    }
+}
+
 void MeterZone::charge(std::span<const Limit> limits,
                        std::span<LimitState *const> states,
                        std::string_view model, bool was_sent,

@@ -228,6 +228,13 @@ public:
     void settle(Reservation &held, bool was_sent, const Spending &used,
                 std::int64_t now) noexcept;
 
+    // [locked] Counts what was used in the limits on its model that `held` has
+    // no part of: the turn was to ask another. Before settle().
+    static void charge_others(std::span<const Limit> limits,
+                              std::span<LimitState *const> states,
+                              std::string_view model, const Reservation &held,
+                              const Spending &used, std::int64_t now) noexcept;
+
     // [locked] Counts a turn that nothing was set aside for.
     static void charge(std::span<const Limit> limits,
                        std::span<LimitState *const> states,

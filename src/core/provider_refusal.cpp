@@ -38,7 +38,10 @@ constexpr std::array<std::string_view, 3> kBadRequestMessages{
     "api key expired. please renew the api key.",
 };
 constexpr std::string_view kBadRequestReason = "api_key_invalid";
-constexpr std::string_view kBadRequestError = "incorrect api key provided: ";
+constexpr std::array<std::string_view, 2> kBadRequestErrors{
+    "incorrect api key provided: ",
+    "incorrect api key provided. ",
+};
 
 constexpr std::array<std::string_view, 4> kMessageMembers{
     "\"message\"", "\"detail\"", "\"error\"", "\"title\""};
@@ -133,8 +136,11 @@ bool is_message_of_bad_credential(std::string_view message) noexcept {
 }
 
 bool is_text_of_bad_credential(std::string_view error) noexcept {
-    return equals_ignoring_case(error.substr(0, kBadRequestError.size()),
-                                kBadRequestError);
+    return std::any_of(kBadRequestErrors.begin(), kBadRequestErrors.end(),
+                       [error](auto begin) {
+                           return equals_ignoring_case(
+                               error.substr(0, begin.size()), begin);
+                       });
 }
 
 bool error_says_credential_is_bad(std::string_view body) noexcept {

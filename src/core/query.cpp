@@ -77,7 +77,8 @@ bool hides_figures(std::string_view query) noexcept {
         auto form = find_parameter(query, name);
         bool good = form.count == 0 ||
                     (form.count == 1 && form.fits() &&
-                     (form.view() == "json" || form.view() == "sse"));
+                     (form.view() == "json" || form.view() == "sse" ||
+                      form.view() == "json;enum-encoding=int"));
         return !good;
     };
     return has("fields") || has("$fields") || has("callback") ||

@@ -144,6 +144,9 @@ void Line::read() noexcept {
         reader.end();
     }
     usage_ = head_.usage ? *head_.usage : reader.usage();
+    if (head_.is_websocket && status_ == kSwitching && usage_.is_refusal()) {
+        status_ = 401;  // as it counts
+    }
     note(judge_status());
     if (record_.request.is_over_budget() ||
         record_.response.is_over_budget()) {

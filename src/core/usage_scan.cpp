@@ -60,17 +60,6 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kGemini{kGeminiMembers};
 
-    // What an event wraps: "response" of OpenAI's, and of Gemini's where it
-    // serves its own command line, "message" of Anthropic's, "x_groq".
-    static constexpr std::array<JsonMember, 5> kWrappedMembers{{
-        {"id", kId},
-        {"model", kModel},
-        {"modelVersion", kModel},
-        {"usage", kNone, &kUsage},
-        {"usageMetadata", kNone, &kGemini},
-    }};
-    static constexpr JsonShape kWrapped{kWrappedMembers};
-
     static constexpr std::array<JsonMember, 4> kErrorMembers{{
         {"type", kErrorName},
         {"code", kErrorName},
@@ -79,8 +68,21 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kErrorShape{kErrorMembers};
 
-    static constexpr std::array<JsonMember, 13> kTextMembers{{
+    // What an event wraps: "response" of OpenAI's, and of Gemini's where it
+    // serves its own command line, "message" of Anthropic's, "x_groq".
+    static constexpr std::array<JsonMember, 6> kWrappedMembers{{
+        {"id", kId},
+        {"model", kModel},
+        {"modelVersion", kModel},
+        {"usage", kNone, &kUsage},
+        {"usageMetadata", kNone, &kGemini},
+        {"error", kNone, &kErrorShape},
+    }};
+    static constexpr JsonShape kWrapped{kWrappedMembers};
+
+    static constexpr std::array<JsonMember, 14> kTextMembers{{
         {"type", kType},
+        {"code", kErrorName},
         {"status", kStatus},
         {"status_code", kStatusCode},
         {"error", kError, &kErrorShape},
@@ -89,7 +91,7 @@ struct UsageScan::Members {
         {"usage", kNone, &kUsage},
         {"usageMetadata", kNone, &kGemini},
         {"response", kNone, &kWrapped},
-        {"message", kNone, &kWrapped},
+        {"message", kErrorMessage, &kWrapped},
         {"x_groq", kNone, &kWrapped},
         {"input_tokens", kTokenCount},
         {"totalTokens", kTokenCount},
@@ -130,6 +132,7 @@ bool UsageScan::is_unwanted(std::string_view beginning) noexcept {
     case 'c' << 8 | 'o':  // completed
     case 'c' << 8 | 'r':  // created
     case 'd' << 8 | 'o':  // done
+    case 'e' << 8 | 'r':  // error
     case 'f' << 8 | 'a':  // failed
     case 'i' << 8 | 'n':  // incomplete
         return false;
@@ -144,6 +147,7 @@ bool UsageScan::end_text() noexcept {
     scan_.start();
     event_ = Event::other;
     has_type_ = false;
+    blames_credential_ = blames_credential_ && is_error_;
     is_pending_ = false;
     ends_answer_ = false;
     return ends_answer;
@@ -161,6 +165,7 @@ UsageScan::Event UsageScan::event_of(std::string_view type) noexcept {
                        type == "done";  // of the Realtime interface
         return is_last             ? Event::last
                : type == "failed"  ? Event::failed
+               : type == "error"   ? Event::error
                : type == "created" ? Event::other
                                    : Event::unwanted;
     }
@@ -182,9 +187,7 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         is_pending_ = value.text == "queued" || value.text == "in_progress";
         [[fallthrough]];
     case kStatusCode:
-        if (value.kind == JsonKind::count && value.count < 1000) {
-            status_ = static_cast<std::uint16_t>(value.count);
-        }
+        take_status(value);
         break;
     case kModel:
         if (value.kind == JsonKind::text) {
@@ -192,12 +195,14 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         }
         break;
     case kError:
-        if (value.kind == JsonKind::object || value.kind == JsonKind::text) {
+        if (value.kind == JsonKind::object || value.kind == JsonKind::text ||
+            value.kind == JsonKind::long_text) {
             event_ = Event::error;
             blame(is_text_of_bad_credential(value.text));
         }
         break;
     case kErrorName:
+        take_status(value);
         blame(is_name_of_bad_credential(value.text));
         break;
     case kErrorMessage:
@@ -218,6 +223,12 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
     default:
         take_count(value);
         break;
+    }
+}
+
+void UsageScan::take_status(const JsonValue &value) noexcept {
+    if (value.kind == JsonKind::count && value.count < 1000) {
+        status_ = static_cast<std::uint16_t>(value.count);
     }
 }
 

@@ -165,6 +165,7 @@ private:
     static std::uint64_t hash(std::string_view id) noexcept;
     void take_value(const JsonValue &value) noexcept;
     void take_count(const JsonValue &value) noexcept;
+    void take_status(const JsonValue &value) noexcept;
     void blame(bool is_known) noexcept;
     void close_text() noexcept;
     bool has(Field field) const noexcept;

@@ -158,20 +158,30 @@ void Meter::settle(Turn &turn, const Outcome &ended) noexcept {
             ngx_max(spent.cost, likely_cost(cost(likely, turn), likely, turn));
     }
     const auto &model = usage.model.view().empty() ? turn.model : usage.model;
-    if (!turn.held.empty()) {
-        ZoneLock lock{zone_};
-        zone_.meter->settle(turn.held, outcome.was_sent, spent, ngx_time());
-    }
-    if (turn.unasked && !ledger_.limits.empty()) {
-        ZoneLock lock{zone_};
-        MeterZone::charge(ledger_.limits, ledger_.states, model.view(),
-                          outcome.was_sent, spent, ngx_time());
+    if (!ledger_.limits.empty()) {
+        charge(turn, outcome.was_sent, model.view(), spent);
     }
     count_times(turn, totals);
     sum_.model = model;
     count(usage.model.view().empty() ? known(turn.model.view())
                                      : usage.model.view(),
           totals);
+}
+
+// `model`: that has answered, as far as is known.
+void Meter::charge(Turn &turn, bool was_sent, std::string_view model,
+                   const Spending &spent) noexcept {
+    ZoneLock lock{zone_};
+    if (turn.unasked) {
+        MeterZone::charge(ledger_.limits, ledger_.states, model, was_sent,
+                          spent, ngx_time());
+        return;
+    }
+    if (model != turn.model.view()) {
+        MeterZone::charge_others(ledger_.limits, ledger_.states, model,
+                                 turn.held, spent, ngx_time());
+    }
+    zone_.meter->settle(turn.held, was_sent, spent, ngx_time());
 }
 
 void Meter::count_times(const Turn &turn, Totals &totals) noexcept {

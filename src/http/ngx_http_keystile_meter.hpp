@@ -89,6 +89,8 @@ private:
     Picodollars cost(const Usage &usage, const Turn &turn) const noexcept;
     Picodollars likely_cost(Picodollars known, const Usage &usage,
                             const Turn &turn) const noexcept;
+    void charge(Turn &turn, bool was_sent, std::string_view model,
+                const Spending &spent) noexcept;
     static void add_first_token(const Turn &turn, Totals &totals) noexcept;
     std::string_view known(std::string_view model) const noexcept;
     void count(std::string_view model, const Totals &totals) noexcept;

@@ -50,6 +50,9 @@ ngx_int_t Tunnel::open(ngx_http_request_t *r, Exchange &exchange) noexcept {
     }
     auto &b = u->buffer;
     b.last = tunnel->follow_provider(b.pos, b.pos, b.last, b.end);
+    if (b.pos == b.last) {
+        b.pos = b.last = b.start;  // room for what is held to grow
+    }
     if (tunnel->usage_.provider().is_broken()) {
         ngx_log_error(NGX_LOG_ERR, c->log, 0,
                       "upstream sent WebSocket frames that cannot be read");
@@ -137,7 +140,7 @@ ssize_t Tunnel::follow_client(u_char *buf, std::size_t size) noexcept {
         meter_->sent(piece.size());
     }
     while (auto request = usage_.from_client(piece)) {
-        if (!begin_turn(model_of(*request))) {
+        if (!begin_turn(model_of(*request), usage_.waiting() - 1)) {
             return cut("too many turns at one time");
         }
         end_pending(*request);
@@ -340,7 +343,7 @@ bool Tunnel::judge(const TurnRequest &request,
     if (!may_use(client_->models, model.view())) {
         return refuse(Denial::model_not_allowed);
     }
-    return begin_turn(model);
+    return begin_turn(model, usage_.waiting());
 }
 
 }  // namespace keystile

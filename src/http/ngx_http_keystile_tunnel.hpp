@@ -77,11 +77,12 @@ private:
     // Of a message that asks for a turn; of one whose end has come; of the
     // oldest that waits.
     const ModelName &model_of(const TurnRequest &request) const noexcept;
-    bool begin_turn(const ModelName &model) noexcept;
+    bool begin_turn(const ModelName &model, std::size_t waiting) noexcept;
     void end_pending(const TurnRequest &request) noexcept;
     void end_turn(const Usage &usage) noexcept;
     void settle_turn(const Usage &usage) noexcept;
     Picodollars cost() const noexcept;
+    bool may_go_on(const Usage &usage) const noexcept;
     void settle_doubtful(const Outcome &outcome) noexcept;
     void judge_unasked(const Usage &usage) noexcept;
     void charge_unasked(const Usage &usage) noexcept;

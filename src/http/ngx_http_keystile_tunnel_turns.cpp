@@ -46,9 +46,11 @@ Tunnel::Waiting *Tunnel::make_waiting() noexcept {
     return waiting;
 }
 
-// False after a refusal.
-bool Tunnel::begin_turn(const ModelName &model) noexcept {
-    if (usage_.waiting() >= kMostWaiting) {
+// While so many others wait. False after a refusal.
+bool Tunnel::begin_turn(const ModelName &model, std::size_t waiting) noexcept {
+    bool is_kept =
+        judges_ || meter_ != nullptr || exchange_.recorder != nullptr;
+    if (is_kept && waiting >= kMostWaiting) {
         return refuse(Denial::rate_limit_exceeded);
     }
     if (meter_ == nullptr) {
@@ -118,9 +120,7 @@ void Tunnel::settle_turn(const Usage &usage) noexcept {
     waiting_--;
     doubted_ = waiting->turn.model;
 
-    bool may_go_on = says_else_ && usage.error && !usage.complete &&
-                     !usage.input && !usage.output;
-    if (may_go_on) {
+    if (may_go_on(usage)) {
         settle_doubtful(
             Outcome{.was_sent = true, .is_open = false, .usage = {}});
         doubtful_ = waiting;
@@ -128,6 +128,15 @@ void Tunnel::settle_turn(const Usage &usage) noexcept {
     }
     meter_->settle(waiting->turn, outcome);
     waiting->next = std::exchange(spare_, waiting);
+}
+
+// Whether an error may be for something else that the client has sent.
+bool Tunnel::may_go_on(const Usage &usage) const noexcept {
+    bool is_of_turn = usage.is_refusal() ||
+                      usage.error_status == NGX_HTTP_TOO_MANY_REQUESTS ||
+                      usage.error_status >= NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return says_else_ && usage.error && !is_of_turn && !usage.complete &&
+           !usage.input && !usage.output;
 }
 
 // What was set aside for a turn stays so while its answer may yet come, or go

@@ -117,7 +117,8 @@ TEST(Query, WhatHidesTheFiguresOfAReply) {
         EXPECT_TRUE(hides_figures(query)) << query;
     }
     for (auto query : {"", "field=a", "a=fields", "Fields=a", "fieldsx=1",
-                       "alt=sse", "alt=json", "$alt=sse", "a=alt&b=proto"}) {
+                       "alt=sse", "alt=json", "$alt=sse", "a=alt&b=proto",
+                       "%24alt=json%3Benum-encoding%3Dint"}) {
         EXPECT_FALSE(hides_figures(query)) << query;
     }
 }

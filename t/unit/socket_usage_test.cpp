@@ -248,7 +248,16 @@ TEST(SocketUsage, AnErrorThatRefusesTheCredential) {
              R"({"error":{"code":400,"status":"UNAUTHENTICATED"}})",
              R"({"error":{"message":)"
              R"("API key not valid. Please pass a valid API key."}})",
-             R"({"code":"x","error":"Incorrect API key provided: xai***y"})",
+             R"({"code":"x","error":"Incorrect API key provided: xa***yz. )"
+             R"(You can obtain an API key from https://console.x.ai."})",
+             R"({"error":"Incorrect API key provided. You can obtain an API )"
+             R"(key from https://console.x.ai."})",
+             R"({"type":"error","code":"invalid_api_key","message":"x"})",
+             R"({"type":"error","message":)"
+             R"("API key not valid. Please pass a valid API key."})",
+             R"({"type":"response.error","error":{"code":"invalid_api_key"}})",
+             R"({"error":{"code":401,"message":"x"}})",
+             R"({"type":"error","error":{"status":403}})",
          }) {
         EXPECT_EQ(answered(socket, text(error)), "error refusal unasked|")
             << error;
@@ -262,6 +271,18 @@ TEST(SocketUsage, AnErrorThatRefusesTheCredential) {
          }) {
         EXPECT_EQ(answered(socket, text(error)), "error unasked|") << error;
     }
+}
+
+TEST(SocketUsage, ATurnThatFailsForTheCredential) {
+    SocketUsage socket;
+    EXPECT_EQ(
+        answered(socket, text(R"({"type":"x","code":"invalid_api_key"})") +
+                             text(R"({"type":"error"})")),
+        "error unasked|");
+    EXPECT_EQ(
+        answered(socket, text(R"({"type":"response.failed","response":{)"
+                              R"("error":{"code":"invalid_api_key"}}})")),
+        "complete error refusal unasked|");
 }
 
 TEST(SocketUsage, ARefusalIsOneWhateverItIsFor) {

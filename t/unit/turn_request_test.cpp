@@ -72,6 +72,7 @@ TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
              R"({"model":"a","tools":[{"name":"t","input_schema":{)"
              R"("properties":{"model":{"type":"string"}}}}]})",
              R"({"model":"a","tools":[],"fallbacks":null})",
+             R"({"model":"a","fallbacks":[]})",
              R"({"model":"a","tools":{"model":"b"}})",
              R"({"model":"a","messages":[{"model":"b","models":["c"]}]})",
          }) {
