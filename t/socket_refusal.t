@@ -203,7 +203,9 @@ subtest 'cut at each byte' => sub {
             substr $REFUSAL, 0, 40)
             . build_frame(0, 1, 0, 0, 0, WS_PING, 'p')
             . build_frame(0, 1, 0, 0, 0, WS_CONTINUATION,
-            substr $REFUSAL, 40)) {
+            substr $REFUSAL, 40),
+        text('{"type":"response.failed","response":{"id":"event_1","error":'
+                . '{"code":"invalid_api_key","message":"' . $KEY . '"}}}')) {
         my $wrong = 0;
         for my $at (1 .. length($bytes) - 1) {
             $far->write(text($before) . substr $bytes, 0, $at);

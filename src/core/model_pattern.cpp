@@ -41,4 +41,16 @@ bool model_matches(std::string_view pattern, std::string_view name) noexcept {
     return pattern.find_first_not_of('*', at) == none;
 }
 
+bool are_one_model(std::string_view a, std::string_view b) noexcept {
+    constexpr std::string_view kOfDates = "0123456789-@";
+    auto shorter = a.size() < b.size() ? a : b;
+    auto longer = a.size() < b.size() ? b : a;
+    auto rest = longer.substr(shorter.size());
+    bool is_date =
+        rest.empty() || rest.starts_with('-') || rest.starts_with('@');
+    return is_date && !shorter.empty() &&
+           rest.find_first_not_of(kOfDates) == rest.npos &&
+           equals_ignoring_case(shorter, longer.substr(0, shorter.size()));
+}
+
 }  // namespace keystile

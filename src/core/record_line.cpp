@@ -145,7 +145,7 @@ void Line::read() noexcept {
     }
     usage_ = head_.usage ? *head_.usage : reader.usage();
     if (head_.is_websocket && status_ == kSwitching && usage_.is_refusal()) {
-        status_ = 401;  // as it counts
+        status_ = usage_.error_status == 403 ? 403 : 401;  // as it counts
     }
     note(judge_status());
     if (record_.request.is_over_budget() ||

@@ -27,8 +27,8 @@ constexpr std::array<JsonMember, 8> kMembers{{
     {"input", kOfResponses},
     {"prompt", kOfResponses},
     {"tools", kNone, nullptr, &kTool},
-    {"fallbacks", kNone, nullptr, &kTool},  // Anthropic: when that one fails
-    {"models", kOthers},                    // OpenRouter: the same
+    {"fallbacks", kOthers},  // Anthropic: models to ask when that one fails
+    {"models", kOthers},     // OpenRouter: the same
 }};
 
 // Some servers take "Model" for "model", so that it counts as another.

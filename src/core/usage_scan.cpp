@@ -147,7 +147,10 @@ bool UsageScan::end_text() noexcept {
     scan_.start();
     event_ = Event::other;
     has_type_ = false;
-    blames_credential_ = blames_credential_ && is_error_;
+    if (!is_error_) {
+        blames_credential_ = false;
+        status_ = 0;
+    }
     is_pending_ = false;
     ends_answer_ = false;
     return ends_answer;
@@ -202,7 +205,9 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         }
         break;
     case kErrorName:
-        take_status(value);
+        if (value.count >= 400) {
+            take_status(value);  // others count by numbers of their own
+        }
         blame(is_name_of_bad_credential(value.text));
         break;
     case kErrorMessage:

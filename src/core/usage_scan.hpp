@@ -74,10 +74,10 @@ public:
     // Whether the text so far is a whole document.
     bool is_whole() const noexcept { return scan_.is_closed(); }
 
-    // Whether the text may yet turn out to be an error, as far as is known: one
-    // whose type is another is none.
+    // Whether the text may yet turn out to be an error, or to end in one, as far
+    // as is known: one whose type is another is none.
     bool may_be_error() const noexcept {
-        return event_ == Event::error || !has_type_;
+        return event_ == Event::error || event_ == Event::failed || !has_type_;
     }
 
     // Whether that document says that the answer is still being made.

@@ -1,5 +1,6 @@
 #include "ngx_http_keystile_meter.hpp"
 
+#include "core/model_pattern.hpp"
 #include "ngx_http_keystile_conf.hpp"
 
 namespace keystile {
@@ -177,7 +178,7 @@ void Meter::charge(Turn &turn, bool was_sent, std::string_view model,
                           spent, ngx_time());
         return;
     }
-    if (model != turn.model.view()) {
+    if (!model.empty() && !are_one_model(model, turn.model.view())) {
         MeterZone::charge_others(ledger_.limits, ledger_.states, model,
                                  turn.held, spent, ngx_time());
     }

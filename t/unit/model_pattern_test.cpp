@@ -90,5 +90,19 @@ TEST(ModelPattern, ManyStarsTakeNoLongTime) {
     EXPECT_FALSE(model_matches(pattern + "*b", name));
 }
 
+TEST(ModelPattern, NamesWithADate) {
+    EXPECT_TRUE(are_one_model("gpt-5", "gpt-5"));
+    EXPECT_TRUE(are_one_model("GPT-5", "gpt-5-2025-08-07"));
+    EXPECT_TRUE(
+        are_one_model("claude-haiku-4-5@20251001", "claude-haiku-4-5"));
+    EXPECT_FALSE(are_one_model("gpt-5", "gpt-5-mini"));
+    EXPECT_FALSE(are_one_model("gpt-5", "gpt-5-mini-2025-08-07"));
+    EXPECT_FALSE(are_one_model("gpt-5", "gpt-51"));
+    EXPECT_FALSE(are_one_model("gpt-5", "gpt-5.1"));
+    EXPECT_FALSE(are_one_model("o3", "mini"));
+    EXPECT_FALSE(are_one_model("", "o3"));
+    EXPECT_FALSE(are_one_model("", "-1"));
+}
+
 }  // namespace
 }  // namespace keystile

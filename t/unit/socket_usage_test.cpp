@@ -273,6 +273,17 @@ TEST(SocketUsage, AnErrorThatRefusesTheCredential) {
     }
 }
 
+TEST(SocketUsage, NumbersThatAreNoStatus) {
+    SocketUsage socket;
+    for (const auto *error :
+         {R"({"type":"error","status":401,"error":{"code":0}})",
+          R"({"type":"error","status":403,"error":{"code":100,"x":1}})"}) {
+        EXPECT_EQ(answered(socket, text(R"({"type":"x","code":401})")), "");
+        EXPECT_EQ(answered(socket, text(kError)), "error unasked|");
+        EXPECT_EQ(answered(socket, text(error)), "error refusal unasked|");
+    }
+}
+
 TEST(SocketUsage, ATurnThatFailsForTheCredential) {
     SocketUsage socket;
     EXPECT_EQ(

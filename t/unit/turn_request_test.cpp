@@ -63,6 +63,8 @@ TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
              R"({"model":"a","tools":[{"type":"advisor","model":"b"}]})",
              R"({"tools":[1,[],{},{"x":[{"y":1}],"Model":"b"}],"model":"a"})",
              R"({"model":"a","fallbacks":[{"model":"b"}]})",
+             R"({"model":"a","fallbacks":"default"})",
+             R"({"model":"a","fallbacks":["b"]})",
              R"({"model":"a","Models":["b"]})",
          }) {
         EXPECT_EQ(strict(json), Naming::doubled) << json;
@@ -72,7 +74,6 @@ TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
              R"({"model":"a","tools":[{"name":"t","input_schema":{)"
              R"("properties":{"model":{"type":"string"}}}}]})",
              R"({"model":"a","tools":[],"fallbacks":null})",
-             R"({"model":"a","fallbacks":[]})",
              R"({"model":"a","tools":{"model":"b"}})",
              R"({"model":"a","messages":[{"model":"b","models":["c"]}]})",
          }) {
