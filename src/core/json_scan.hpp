@@ -165,9 +165,9 @@ private:
     JsonValue found() const noexcept;
 
     const JsonShape *root_;
-    std::array<const JsonShape *, kDepth>
-        path_{};                          // of the objects we are in,
-                                          // and those in arrays
+    // Of the objects and arrays that we are in: what is wanted of each, or of
+    // the objects in it.
+    std::array<const JsonShape *, kDepth> path_{};
     const JsonMember *member_ = nullptr;  // whose value is read, if wanted
     std::uint64_t count_ = 0;
     JsonSkip skip_;

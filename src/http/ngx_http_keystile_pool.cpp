@@ -333,11 +333,11 @@ void note_refused_turn(ngx_http_request_t *r, const Exchange &exchange,
         return;
     }
     exchange.credential->state->refuse(fault);
+    auto [condition, status] = describe(fault);
     if (cools_down(conf) &&
-        (conf.next_credential->conditions & describe(fault).condition) != 0) {
+        (conf.next_credential->conditions & condition) != 0) {
         cool_down(r, *exchange.credential,
-                  ngx_time() + conf.next_credential->cooldown,
-                  describe(fault).status);
+                  ngx_time() + conf.next_credential->cooldown, status);
     }
 }
 

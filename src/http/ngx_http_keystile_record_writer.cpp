@@ -333,8 +333,8 @@ void stop_record_writer(ngx_cycle_t *cycle) noexcept {
     report_all(cycle->log);
 }
 
-// nginx ends if this is said to have failed, for it comes too late in a reload:
-// where a worker cannot write, that is said there.
+// This cannot fail a reload: it comes so late in one that nginx would end. Where
+// a worker cannot write, it says so.
 void give_record_files(ngx_cycle_t *cycle, MainConf &conf) noexcept {
     auto *ccf = reinterpret_cast<ngx_core_conf_t *>(
         ngx_get_conf(cycle->conf_ctx, ngx_core_module));

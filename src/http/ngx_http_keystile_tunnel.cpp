@@ -1,3 +1,5 @@
+// Opens and closes a WebSocket, and judges what its client says.
+
 #include "ngx_http_keystile_tunnel.hpp"
 
 #include "ngx_http_keystile_exchange.hpp"
