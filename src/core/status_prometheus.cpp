@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "denial_name.hpp"
-#include "escaped_text.hpp"
 #include "limit_text.hpp"
 #include "number_text.hpp"
+#include "prometheus_text.hpp"
 
 namespace keystile {
 namespace {
@@ -69,51 +69,6 @@ constexpr LimitGauge kLimitGauges[] = {
      }},
 };
 
-std::string_view escape_of(char c) noexcept {
-    switch (c) {
-    case '"':
-        return "\\\"";
-    case '\\':
-        return "\\\\";
-    case '\n':
-        return "\\n";
-    default:
-        return {};
-    }
-}
-
-// One line: NAME{LABEL="VALUE",...} NUMBER. It begins with the name, and
-// value() ends it.
-class Sample {
-public:
-    Sample(TextSink &sink, std::string_view name,
-           std::string_view suffix = {}) noexcept
-        : sink_{sink} {
-        sink_.put(name);
-        sink_.put(suffix);
-    }
-
-    Sample &label(std::string_view name, std::string_view value) noexcept {
-        sink_.put(has_labels_ ? "," : "{");
-        sink_.put(name);
-        sink_.put("=\"");
-        put_escaped(sink_, value, escape_of);
-        sink_.put("\"");
-        has_labels_ = true;
-        return *this;
-    }
-
-    void value(std::uint64_t amount, unsigned decimals = 0) noexcept {
-        sink_.put(has_labels_ ? "} " : " ");
-        sink_.put(NumberText{amount, decimals}.view());
-        sink_.put("\n");
-    }
-
-private:
-    TextSink &sink_;
-    bool has_labels_ = false;
-};
-
 class Exposition {
 public:
     Exposition(const ZoneReport &report, TextSink &sink) noexcept
@@ -141,21 +96,21 @@ private:
     void counter(std::string_view name, std::uint64_t value,
                  std::string_view help) noexcept;
 
-    Sample sample(std::string_view name,
-                  std::string_view suffix = {}) const noexcept {
-        Sample sample{sink_, name, suffix};
+    PrometheusSample sample(std::string_view name,
+                            std::string_view suffix = {}) const noexcept {
+        PrometheusSample sample{sink_, name, suffix};
         sample.label("zone", report_.zone);
         return sample;
     }
-    Sample sample(std::string_view name,
-                  const ClientReport &client) const noexcept {
+    PrometheusSample sample(std::string_view name,
+                            const ClientReport &client) const noexcept {
         auto of_client = sample(name);
         of_client.label("set", client.set).label("client", client.id);
         return of_client;
     }
 
-    Sample sample(std::string_view name,
-                  const CredentialReport &credential) const noexcept;
+    PrometheusSample sample(std::string_view name,
+                            const CredentialReport &credential) const noexcept;
 
     void limit(const LimitGauge &gauge, const ClientReport &client,
                const LimitReport &report) noexcept;
@@ -181,11 +136,7 @@ private:
 
 void Exposition::family(std::string_view name, std::string_view type,
                         std::string_view help) noexcept {
-    for (auto text : {std::string_view{"# HELP "}, name, std::string_view{" "},
-                      help, std::string_view{"\n# TYPE "}, name,
-                      std::string_view{" "}, type, std::string_view{"\n"}}) {
-        sink_.put(text);
-    }
+    put_family(sink_, name, type, help);
 }
 
 void Exposition::gauge(std::string_view name, std::uint64_t value,
@@ -203,7 +154,7 @@ void Exposition::counter(std::string_view name, std::uint64_t value,
 void Exposition::build() noexcept {
     family("keystile_build_info", "gauge",
            "Always 1; the version of keystile.");
-    Sample{sink_, "keystile_build_info"}
+    PrometheusSample{sink_, "keystile_build_info"}
         .label("version", report_.version)
         .value(1);
 }
@@ -306,9 +257,9 @@ void Exposition::limit(const LimitGauge &gauge, const ClientReport &client,
         .value(gauge.value_of(report), is_usd ? kPicodollarDecimals : 0);
 }
 
-Sample Exposition::sample(std::string_view name,
-                          const CredentialReport &credential) const noexcept {
-    Sample sample{sink_, name};
+PrometheusSample Exposition::sample(
+    std::string_view name, const CredentialReport &credential) const noexcept {
+    PrometheusSample sample{sink_, name};
     sample.label("credential", credential.name);
     return sample;
 }
