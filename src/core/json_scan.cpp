@@ -42,18 +42,6 @@ std::size_t size_of_unwanted(std::string_view piece) noexcept {
 
 }  // namespace
 
-const JsonMember *JsonShape::find(std::string_view name) const noexcept {
-    for (auto place = place_of(name); places_[place] != 0;
-         place = (place + 1) % kPlaces) {
-        const auto &member = members_[places_[place] - 1U];
-        if (names_ == Names::any_case ? equals_ignoring_case(member.name, name)
-                                      : member.name == name) {
-            return &member;
-        }
-    }
-    return nullptr;
-}
-
 void JsonScan::start() noexcept {
     member_ = nullptr;
     level_ = arrays_ = 0;
