@@ -28,10 +28,16 @@ $nginx->start(<<'CONF', PROVIDER => $provider->address, LARGE => $LARGE);
     keystile_inject      openai;
     keystile_buffer_size %%LARGE%%;
     keystile_zone        main 1m;
+    upstream kept { server %%PROVIDER%%; keepalive 4; }
 
     server {
         listen 127.0.0.1:%%PORT%% sndbuf=4k;
         location /v1/ { keystile_pass http://%%PROVIDER%%; }
+        location /kept/ {
+            keystile_allow       GET /kept/responses;
+            keystile_buffer_size 256k;
+            keystile_pass        http://kept;
+        }
         location = /v1/socket {
             keystile_meter main;
             keystile_pass http://%%PROVIDER%%;
@@ -56,10 +62,10 @@ sub reads ($sizes, $name) {
     return;
 }
 
-sub ask () {
+sub ask ($target = '/v1/responses') {
     $provider->forget->hold;
     my $wire = Wire->connect($nginx->port)->expect;
-    $wire->write(compose(target => '/v1/responses'));
+    $wire->write(compose(target => $target));
     return ($wire, $provider->next_request);
 }
 
@@ -169,6 +175,32 @@ subtest 'a caller that reads slowly' => sub {
     $request->last_chunk;
     $wire->resume;
     ok $wire->response->body eq $sent, 'gets every byte';
+};
+
+# The answer is whole, but its caller is yet to take it: what comes then is of
+# no reply, and no other request is sent after it.
+subtest 'bytes behind the last chunk, and a caller that reads slowly' => sub {
+    my ($wire, $request) = ask('/kept/responses');
+    setsockopt $wire->handle, SOL_SOCKET, SO_RCVBUF, pack 'i', 4096;
+    $wire->pause;
+    my $sent = 'd' x 200_000;
+    $request->write("$CHUNKED\r\n" . chunk($sent) . "0\r\n\r\n");
+    my $said = qr/upstream sent data after its last chunk/;
+    for (1 .. 5000) {
+        $request->write('x');
+        settle;
+        last if $nginx->error_log =~ $said;
+    }
+    like $nginx->error_log, $said, 'nginx says so';
+    $wire->resume;
+    my $r = $wire->response;
+    ok $r->complete && $r->body eq $sent, 'the answer, and nothing behind it';
+    is $wire->unread, '', 'nor later';
+
+    my ($next, $other) = ask('/kept/responses');
+    isnt $other->connection, $request->connection, 'another connection';
+    $other->reply(200);
+    is $next->response->body, '{"ok":true}', 'and another answer';
 };
 
 # Both ends, with these bytes behind the provider's answer.
