@@ -9,7 +9,8 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Golden;
 use Metered;
-use Mojo::JSON qw(encode_json);
+use Mojo::JSON      qw(encode_json);
+use Mojo::WebSocket qw(WS_TEXT build_frame);
 use Wire;
 
 my $nginx = Metered->new(
@@ -18,7 +19,7 @@ my $nginx = Metered->new(
         {model => '*', input => 1000, output => 1000}],
     clients => {
         (map { $_ => {limits => [{tokens => 1_000_000, per => 'month'}]} }
-            qw(stream socket)),
+            qw(stream socket left_0 left_1 left_2)),
         label    => {limits => [{usd => 1000, per => 'month'}]},
         mask     => {limits => [{tokens => 1_000_000, per => 'month'}]},
         realtime => {models => ['gpt-5*', 'a+b']},
@@ -161,6 +162,11 @@ sub hear ($wire, $far, @texts) {
     return;
 }
 
+sub hear_all ($wire, $count) {
+    $wire->next_frame for 1 .. $count;
+    return;
+}
+
 sub ended ($wire, $far, $code) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     like $wire->next_frame->{payload}, qr/"code":"$code"/,
@@ -168,6 +174,12 @@ sub ended ($wire, $far, $code) {
     like $wire->await_end, qr/eof|reset/, 'which ends the socket';
     like $far->await_end, qr/eof|reset/, 'for the provider, too';
     return;
+}
+
+# As 'spoken' begins.
+sub spoken_as ($model) {
+    return (response_messages(input => 6, output => 6, id => 'resp_late',
+        model => $model))[0];
 }
 
 subtest 'a provider that speaks by itself' => sub {
@@ -247,6 +259,39 @@ subtest 'an answer of a model that is not known to be allowed' => sub {
     $_->close for $wire, $far;
 };
 
+# That it is of a turn which it has asked for, and which an error has ended, is
+# not what an error can make it.
+subtest 'the same after a turn that failed' => sub {
+    my $create = '{"type":"response.create","model":"gpt-5","input":[]}';
+    my @cases = (
+        ['before its answer', [], [$ERROR], 'model_not_allowed', 'o3'],
+        ['without a name',    [], [$ERROR], 'bad_request_body',  ''],
+        ['amid an answer', ['{"type":"bogus"}'],
+            [spoken_as('o3'), $ERROR], 'model_not_allowed', 'o3'],
+    );
+    for my $case (@cases) {
+        my ($name, $more, $before, $code, $model) = @$case;
+        my ($wire, $far) = pair('realtime', '/v1/realtime?deployment=gpt-4o');
+        my @sent = (@$more, $create);
+        $wire->send_frame($_) for @sent;
+        $far->next_frame for @sent;
+        hear($wire, $far, @$before);
+        my ($first, @rest) = response_messages(input => 6, output => 6,
+            id => 'resp_late', model => $model);
+        hear($wire, $far, @$before > 1 ? @rest : ($first, @rest));
+        ended($wire, $far, $code);
+        pass $name;
+    }
+    my ($wire, $far) = pair('realtime', '/v1/realtime?deployment=gpt-5');
+    for my $id (1 .. 2) {
+        $wire->send_frame($create);
+        $far->next_frame;
+        hear($wire, $far, $ERROR, response_messages(input => 6, output => 6,
+            id => "resp_$id", model => 'gpt-5-2025-08-07'));
+    }
+    $_->close for $wire, $far;
+};
+
 subtest 'what was said, written down by a model' => sub {
     my $text = encode_json({usage => {input_tokens => 300,
         output_tokens => 300, type => 'tokens'}, transcript => 'x',
@@ -291,6 +336,28 @@ subtest 'an error that a client has asked for' => sub {
     is((charged('held', $wire))[0], 0, 'nor does it outlive that');
     is $nginx->client_of($nginx->idle, 'held')->{totals}{requests}, 3,
         'each turn is a request';
+};
+
+# Nor does it wipe out what came before.
+subtest 'as many tokens as messages, whatever errors came' => sub {
+    my $delta = '{"type":"response.output_text.delta","delta":"x"}';
+    for my $errors (0 .. 2) {
+        my $id = "left_$errors";
+        my ($wire, $far) = pair($id);
+        $wire->send_frame($_) for my @sent = (('{"type":"bogus"}') x $errors,
+            '{"type":"response.create","model":"gpt-5","input":[]}');
+        $far->next_frame for @sent;
+        my ($first) = response_messages(id => "resp_$id");
+        hear($wire, $far, $first);
+        for my $part (0 .. $errors) {
+            $far->write(build_frame(0, 1, 0, 0, 0, WS_TEXT, $delta) x 3000);
+            hear_all($wire, 3000);
+            hear($wire, $far, $ERROR) if $part < $errors;
+        }
+        my ($tokens, $totals) = charged($id, $wire);
+        is $totals->{usage_missing}, 1, "$errors errors: it is missing";
+        cmp_ok $tokens, '>=', 8192 + 3000 * ($errors + 1), 'and charged';
+    }
 };
 
 # Errors that it has asked for make answers look like those of other turns.

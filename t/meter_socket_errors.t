@@ -28,6 +28,9 @@ my $nginx  = Metered->new(
         refused  => $TOKENS,
         ahead    => $TOKENS,
         twice    => $TOKENS,
+        again    => $TOKENS,
+        bare     => $TOKENS,
+        prewarmed => $TOKENS,
         before   => $TOKENS,
         begun    => $TOKENS,
         early    => $TOKENS,
@@ -125,6 +128,9 @@ subtest 'a client that leaves after an error' => sub {
         refused => [0, $error],
         ahead   => [1, $error, $first, $rest[0]],
         twice   => [1, $first, $error, $error, $rest[0]],
+        again   => [1, $first, $error, $first, $error],
+        bare    => [1, $first, $error, encode_json({
+            type => 'response.completed', response => {id => 'resp_c'}})],
     );
     for my $id (sort keys %cases) {
         my ($missing, @messages) = @{$cases{$id}};
@@ -177,6 +183,12 @@ subtest 'a prewarm that generated' => sub {
         is $client->{limits}[0]{current_value} > 2048 || 0, $is_charged,
             'and charged';
     }
+    my ($wire, $far) = pair('prewarmed');
+    relay($wire, $far, '{"type":"bogus"}', $prewarm);
+    relay($far, $wire, (response_messages(id => 'resp_p', model => ''))[0],
+        encode_json({type => 'error', status => 400, error => {}}));
+    my $client = counted('prewarmed', $wire);
+    is $client->{totals}{usage_missing}, 1, 'amid errors: it is missing, too';
 };
 
 # The handshake has a place of its own, which is not counted twice.

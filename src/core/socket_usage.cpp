@@ -95,7 +95,17 @@ void SocketUsage::skip_unwanted(std::string_view &piece) noexcept {
 Usage SocketUsage::unfinished() const noexcept {
     auto usage = scan_.usage();
     usage.prewarm = (prewarms_ & 1) != 0;
+    if (in_doubt_ && !is_amid_new_answer()) {
+        add_doubted(usage);
+    }
     return usage;
+}
+
+void SocketUsage::add_doubted(Usage &usage) const noexcept {
+    usage.texts += doubted_.texts;
+    if (usage.model.view().empty()) {
+        usage.model = doubted_.model;
+    }
 }
 
 void SocketUsage::ask(const TurnRequest &request) noexcept {
@@ -129,31 +139,24 @@ void SocketUsage::ask_nothing() noexcept {
 
 // None if it had ended before.
 std::optional<Usage> SocketUsage::answer() noexcept {
-    auto usage = unfinished();
+    auto usage = scan_.usage();
     if (scan_.was_beside()) {
         scan_.forget_figures();
         usage.beside = usage.unasked = true;
-        usage.prewarm = false;
         return usage;
     }
     auto id = scan_.answer_id();
+    bool goes_on = in_doubt_ && !is_amid_new_answer();
     scan_.start_answer();
+    if (goes_on) {
+        doubted_.texts += usage.texts;
+    }
+    if (id != 0 && id == answered_) {
+        return answer_again(usage);
+    }
+    usage.prewarm = (prewarms_ & 1) != 0;
     bool has_figures = usage.input || usage.output;
     bool had_begun = id != 0 || !usage.error;
-    if (id != 0 && id == answered_) {
-        // The error was an answer to something else: what it cost is yet to
-        // be counted.
-        in_doubt_ = false;
-        if (had_figures_ || !has_figures) {
-            usage.input = usage.output = std::nullopt;
-            usage.late = true;
-            return usage.is_refusal() ? std::optional{usage} : std::nullopt;
-        }
-        had_figures_ = true;
-        usage.late = true;
-        usage.unasked = !was_asked_;
-        return usage;
-    }
     bool is_asked = waiting_ != 0 || (had_begun && excused_ != 0);
     usage.unasked = !is_asked;
     if (had_begun) {
@@ -161,6 +164,9 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         had_figures_ = has_figures;
         was_asked_ = is_asked;
         in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
+        if (in_doubt_) {
+            doubted_ = {usage.texts, usage.model};
+        }
     }
     if (waiting_ != 0) {
         prewarms_ >>= 1;
@@ -171,6 +177,27 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         excused_--;
         usage.late = true;
     }
+    return usage;
+}
+
+// Of an answer that an error has ended before. The error was an answer to
+// something else, if this is its end: what it cost is yet to be counted.
+std::optional<Usage> SocketUsage::answer_again(Usage usage) noexcept {
+    bool has_figures = usage.input || usage.output;
+    bool lacks_them = in_doubt_ && usage.complete && !usage.error;
+    usage.late = true;
+    if (had_figures_ || !(has_figures || lacks_them)) {
+        in_doubt_ = in_doubt_ && !usage.complete;
+        usage.input = usage.output = std::nullopt;
+        return usage.is_refusal() ? std::optional{usage} : std::nullopt;
+    }
+    if (in_doubt_) {
+        usage.texts = 0;  // they are among those
+        add_doubted(usage);
+    }
+    in_doubt_ = false;
+    had_figures_ = has_figures;
+    usage.unasked = !was_asked_;
     return usage;
 }
 

@@ -102,6 +102,8 @@ private:
     static constexpr std::size_t kRoom = 1024;
 
     std::optional<Usage> answer() noexcept;
+    std::optional<Usage> answer_again(Usage usage) noexcept;
+    void add_doubted(Usage &usage) const noexcept;
     void take_text(std::string_view text) noexcept;
     bool end_text() noexcept;
     bool is_amid_new_answer() const noexcept;
@@ -116,8 +118,12 @@ private:
     bool had_figures_ = false;    // of that answer
     bool was_asked_ = false;      // the same
     bool in_doubt_ = false;       // that answer, until another begins
-    std::size_t excused_ = 0;     // turns that ended by an error before there
-                                  // was an answer, which may yet come
+    struct {
+        std::uint64_t texts = 0;
+        ModelName model;
+    } doubted_;                // what came of it until its last error
+    std::size_t excused_ = 0;  // turns that ended by an error before there
+                               // was an answer, which may yet come
     std::size_t waiting_ = 0;
     std::uint64_t prewarms_ = 0;  // a bit for each that waits, the oldest
                                   // lowest; after 64, all count as turns

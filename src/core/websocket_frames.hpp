@@ -71,6 +71,11 @@ public:
         return is_between_frames() || !is_last_ || opcode_ >= kControl;
     }
 
+    // Of the payload of the frame, bytes that are yet to come; 0 elsewhere.
+    std::uint64_t payload_left() const noexcept {
+        return state_ == State::payload ? left_ : 0;
+    }
+
 private:
     enum class State : std::uint8_t {
         first,

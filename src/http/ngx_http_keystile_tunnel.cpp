@@ -298,12 +298,18 @@ bool Tunnel::end_message(const TurnRequest &request, std::string_view bytes,
     return true;
 }
 
-// Bytes to be read at one time: one where those of a control frame must be
-// told apart from those of a message.
+// Bytes to be read at one time: no more than those of a frame, one in its
+// header, where those of a control frame must be told apart from those of a
+// message.
 std::size_t Tunnel::step(std::size_t most) const noexcept {
     bool stands =
         message_ == Message::undecided || message_ == Message::dropped;
-    return stands && usage_.client().may_interleave() ? 1 : most;
+    const auto &frames = usage_.client();
+    if (!stands || !frames.may_interleave()) {
+        return most;
+    }
+    auto left = ngx_max(frames.payload_left(), std::uint64_t{1});
+    return static_cast<std::size_t>(ngx_min(left, most));
 }
 
 // What is held, and then these bytes, go up.

@@ -5,6 +5,7 @@
 
 #include "core/error_body.hpp"
 #include "core/limit_text.hpp"
+#include "core/model_pattern.hpp"
 #include "ngx_http_keystile_exchange.hpp"
 #include "ngx_http_keystile_limits.hpp"
 #include "ngx_http_keystile_record.hpp"
@@ -109,7 +110,8 @@ Picodollars Tunnel::cost() const noexcept {
 void Tunnel::settle_turn(const Usage &usage) noexcept {
     Outcome outcome{.was_sent = true, .is_open = !usage.error, .usage = usage};
     if (usage.late && doubtful_ != nullptr) {
-        return settle_doubtful(outcome);
+        settle_doubtful(outcome);
+        return judge_unasked(usage);
     }
     auto *waiting = usage.late ? nullptr : first_;
     if (waiting == nullptr) {
@@ -149,18 +151,19 @@ void Tunnel::settle_doubtful(const Outcome &outcome) noexcept {
     }
 }
 
-// Of an answer that nobody asked for; where the target names a model, that was
-// judged at the handshake.
+// Of an answer that nobody asked for, or that only seems to be the rest of one;
+// where the target names a model, that was judged at the handshake.
 void Tunnel::judge_unasked(const Usage &usage) noexcept {
     bool judged = client_ == nullptr || !client_->needs_model() ||
                   !named_.view().empty();
-    if (judged || !usage.unasked || usage.error) {
+    if (judged || !(usage.unasked || usage.late) || usage.error) {
         return;
     }
     auto model = usage.model.view();
     if (model.empty()) {
         refuse(Denial::unreadable_model);
-    } else if (!may_use(client_->models, model)) {
+    } else if (!(usage.late && are_one_model(model, doubted_.view())) &&
+               !may_use(client_->models, model)) {
         refuse(Denial::model_not_allowed);
     } else {
         return;
@@ -171,17 +174,21 @@ void Tunnel::judge_unasked(const Usage &usage) noexcept {
 
 // An error was taken for its answer, or the provider answers by itself.
 void Tunnel::charge_unasked(const Usage &usage) noexcept {
-    if (meter_ == nullptr || !(usage.input || usage.output)) {
+    bool is_known = usage.input || usage.output;
+    bool is_open = !is_known && usage.complete && !usage.error;
+    if (meter_ == nullptr || !(is_known || is_open)) {
         return;
     }
-    const auto &model = named_.view().empty() ? usage.model : named_;
+    const auto &known =
+        usage.late && usage.model.view().empty() ? doubted_ : usage.model;
     Turn turn{};
     turn.began = ngx_current_msec;
-    turn.model = model;
+    turn.likely_input = Meter::kUnknownInput;
+    turn.model = named_.view().empty() ? known : named_;
     turn.unasked = true;
-    meter_->settle(
-        turn,
-        Outcome{.was_sent = usage.unasked, .is_open = false, .usage = usage});
+    meter_->settle(turn, Outcome{.was_sent = usage.unasked,
+                                 .is_open = is_open,
+                                 .usage = usage});
     if (first_ == nullptr && client_ != nullptr && !client_->limits.empty()) {
         end_if_used_up(usage.model.view().empty() ? named_ : usage.model);
     }
@@ -205,6 +212,7 @@ void Tunnel::charge_doubted(const Usage &usage) noexcept {
                     .is_open = true,
                     .usage = usage};
     if (doubtful_ != nullptr && !usage_.doubted_is_unasked()) {
+        doubtful_->turn.prewarm = false;  // an answer has begun
         outcome.was_sent = true;
         return settle_doubtful(outcome);
     }

@@ -141,6 +141,7 @@ TEST(SocketUsage, AnAnswerMayGoOnAfterAnError) {
         {text(created("r2")), false},
         {text(completed("r1", "5")), false},
         {text(kError), true},
+        {text(created("r1")) + text(kError), true},
         {text(kError) + text(completed("r1", "5")), false},
         {failed, false},
     };
@@ -161,6 +162,36 @@ TEST(SocketUsage, AnAnswerMayGoOnAfterAnError) {
     EXPECT_TRUE(alone.in_doubt());
     EXPECT_EQ(answered(alone, text(completed("r1", "5"))),
               "in 10 out 5 of gpt-5 complete late|");
+}
+
+// However many errors a client asks for, what came before them is not forgotten.
+TEST(SocketUsage, WhatCameBeforeAnError) {
+    const auto delta = text(R"({"type":"response.output_text.delta"})");
+    for (const auto &again : {std::string{}, text(created("r1"))}) {
+        SocketUsage socket;
+        asked(socket, kTurn);
+        answered(socket, text(created("r1")) + delta + delta + text(kError));
+        answered(socket, delta + again + text(kError) + delta + text(kError));
+        EXPECT_TRUE(socket.in_doubt());
+        EXPECT_EQ(socket.unfinished().texts, again.empty() ? 8U : 9U);
+        EXPECT_EQ(text_of(socket.unfinished()), "of gpt-5");
+        EXPECT_EQ(answered(socket, delta + text(completed("r1", "5"))),
+                  "in 10 out 5 of gpt-5 complete late|");
+        EXPECT_EQ(socket.unfinished().texts, 0U);
+        EXPECT_EQ(text_of(socket.unfinished()), "");
+    }
+}
+
+// It is a turn without figures, like others.
+TEST(SocketUsage, AnAnswerWithoutFiguresAfterAnError) {
+    const auto done =
+        text(R"({"type":"response.completed","response":{"id":"r1"}})");
+    SocketUsage socket;
+    asked(socket, kTurn);
+    answered(socket, text(created("r1")) + text(kError));
+    EXPECT_EQ(answered(socket, done), "of gpt-5 complete late|");
+    EXPECT_FALSE(socket.in_doubt());
+    EXPECT_EQ(answered(socket, done), "");
 }
 
 // The client sent that before it asked.
