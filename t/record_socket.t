@@ -130,6 +130,28 @@ subtest 'what is no turn' => sub {
     is scalar(my @all = $nginx->lines), 6, 'none more';
 };
 
+# Not every server knows what "generate": false means.
+subtest 'what may have generated all the same' => sub {
+    my ($created) = response_messages(%TURN, id => 'resp_p');
+    my $error = '{"type":"error","status":400,"error":{"message":"no"}}';
+    my @cases = (
+        ['cut off',       'client_disconnect', $created],
+        ['amid an error', 'upstream_status',   $created, $error],
+    );
+    for my $case (@cases) {
+        my ($name, $dropped, @messages) = @$case;
+        my ($line) = $nginx->recorded(sub {
+            my ($wire, $far) = pair();
+            ask($wire, $far, create(generate => false, n => 7));
+            answer($wire, $far, @messages);
+            $wire->close;
+            $far->await_end;
+        }, 1);
+        is "$line->{dropped} $line->{model}", "$dropped gpt-5.1",
+            "$name: it has a line";
+    }
+};
+
 # The error was taken for the answer, and what came after it was not recorded.
 subtest 'an answer that goes on after an error' => sub {
     my $error = encode_json({type => 'error', status => 400,

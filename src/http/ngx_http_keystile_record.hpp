@@ -71,6 +71,7 @@ private:
         RecordJob *job;
         ngx_msec_t began;
         bool prewarm;
+        bool is_answered;  // a part of an answer came, and not only an error
     };
 
     static constexpr std::size_t kMostWaiting = 64;

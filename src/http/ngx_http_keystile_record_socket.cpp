@@ -65,8 +65,12 @@ void Recorder::asked(const TurnRequest &request) noexcept {
         return give_up();
     }
     set_time(job->record.head);
-    waiting_[(first_ + count_) % kMostWaiting] = {job, ngx_current_msec,
-                                                  request.prewarm};
+    waiting_[(first_ + count_) % kMostWaiting] = {
+        .job = job,
+        .began = ngx_current_msec,
+        .prewarm = request.prewarm,
+        .is_answered = false,
+    };
     count_++;
 }
 
@@ -118,8 +122,13 @@ bool Recorder::may_keep_rest() noexcept {
 
 void Recorder::provider_end(bool is_answer) noexcept {
     in_message_ = false;
-    if (is_answer && into_ != nullptr && into_ == rest_.job) {
+    if (!is_answer || into_ == nullptr) {
+        return;
+    }
+    if (into_ == rest_.job) {
         rest_.is_answer = true;
+    } else {
+        waiting_[first_].is_answered = true;
     }
 }
 
@@ -139,7 +148,8 @@ void Recorder::end_turn(const Usage &usage, Picodollars cost) noexcept {
     count_--;
     rest_.may_come = rest_.may_come || (usage.error && !usage.complete);
     // Not every server knows what "generate": false means.
-    if (waiting.prewarm && usage.output.value_or(0) == 0) {
+    bool may_be_more = waiting.is_answered && !usage.complete;
+    if (waiting.prewarm && usage.output.value_or(0) == 0 && !may_be_more) {
         drop_record_job(waiting.job);
         return;
     }
@@ -198,7 +208,7 @@ void Recorder::end_waiting(RecordEnd end) noexcept {
     for (; count_ != 0; count_--) {
         auto &waiting = waiting_[first_];
         first_ = (first_ + 1) % kMostWaiting;
-        if (waiting.prewarm) {
+        if (waiting.prewarm && !waiting.is_answered) {
             drop_record_job(waiting.job);
             continue;
         }
