@@ -130,9 +130,13 @@ TEST(WebSocketFrames, TellsWhereAFrameMayBePutIn) {
     };
     EXPECT_TRUE(frames.is_between_messages());
     auto first = frame(kTextFrame, "abc", kMore);
-    feed(first.substr(0, 4));
+    feed(first.substr(0, 1));
+    EXPECT_EQ(frames.payload_left(), 0U);
+    feed(first.substr(1, 3));
     EXPECT_FALSE(frames.is_between_frames());
+    EXPECT_EQ(frames.payload_left(), 1U);
     feed(first.substr(4));
+    EXPECT_EQ(frames.payload_left(), 0U);
     EXPECT_TRUE(frames.is_between_frames());
     EXPECT_FALSE(frames.is_between_messages());
     feed(frame(kPingFrame, "abc"));
