@@ -92,6 +92,18 @@ subtest 'where the port is taken' => sub {
     unlike $late->out, qr/listens/, 'and does not say that it listens';
 };
 
+# A file that nginx refuses, and says so, before it asks anyone for an address.
+subtest 'a key in a file of any name' => sub {
+    my $dir  = File::Temp->newdir('keystile-key-XXXXXX', TMPDIR => 1);
+    my $file = path("$dir", q{a&b |c"d\e'f.key})->spurt('sk-test-demo-any');
+    chmod 0644, $file;
+    my $demo = Child->start(command =>
+            ['./dev', 'run', '--port', free_port(), '--key-file', "$file"]);
+    is $demo->finish->exit, 1, 'it does not start';
+    like $demo->err, qr/\[emerg\] [^\n]*"\Q$file\E"[^\n]*/,
+        'and names the file as it is';
+};
+
 # Nothing is built there again: what runs is what was built here.
 subtest 'an ordinary user, in a checkout that a group can write to' => sub {
     plan skip_all => 'needs root' if $> != 0;
