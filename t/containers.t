@@ -1,6 +1,7 @@
 # conf-examples/compose.yaml and kubernetes.yaml: well-formed, right in what they
 # ask of a container, and with a configuration that works. t/package/image.t
-# runs the image itself with them.
+# runs the image itself with them. And what may be a secret, by its name, is left
+# out of the image as it is of the source package.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
@@ -8,6 +9,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
 use Containers;
+use Mojo::File qw(path);
 use Nginx;
 use Provider;
 use Wire;
@@ -69,5 +71,14 @@ for my $name (qw(compose.yaml kubernetes.yaml)) {
         $nginx->stop;
     };
 }
+
+# Names of files, in any directory.
+my $root = path("$FindBin::Bin/..");
+my @not_packed
+    = $root->child('debian/make-package')->slurp =~ /! -name '?([^'\s]+)/g;
+my @not_sent = $root->child('.dockerignore')->slurp =~ m{^\*\*/(\S+)$}mg;
+cmp_ok scalar @not_packed, '>', 3, 'names that may be secrets';
+is_deeply [sort @not_sent], [sort @not_packed],
+    '.dockerignore and make-package leave out the same';
 
 done_testing;
