@@ -84,16 +84,24 @@ for my $rule (@rules) {
     like $readme, qr/`\Q$metrics[0]\E\b[^`]*`/, "$name: README names it";
 }
 
-# Figures, a minute apart, and which of these alerts they set off at which
-# minute. There is always a credential that is in no pool.
-my @OUTAGE = qw(KeystileCredentialsCoolDown KeystileDown KeystileNotWatched);
-my $HERE   = 'job="keystile",instance="a"';
+# Figures, a minute apart, and which alerts they set off at which minute; all
+# others are silent. There is always a credential that is in no pool.
+my $HERE    = 'job="keystile",instance="a"';
 my @WATCHED = ("up{$HERE}" => '1x30',
     "keystile_build_info{$HERE}" => '1x30',
     qq(keystile_credential_cooldown_seconds{$HERE,credential="lone"})
         => '0x30');
-my $REFUSED = "keystile_refusals_total{$HERE,client=";
-my @SCENES  = (
+my $REFUSED  = "keystile_refusals_total{$HERE,client=";
+my $REJECTED = qq(keystile_credential_refusals_total{$HERE,credential="lone",)
+    . 'reason=';
+my $EXPIRY
+    = qq(keystile_credential_expiry_timestamp_seconds{$HERE,credential="lone"});
+my $RECORDS  = "keystile_records_total{$HERE,dropped=";
+my $REQUESTS = "keystile_requests_total{$HERE,client=";
+my $UNSEEN   = "keystile_usage_missing_total{$HERE,client=";
+my $FULL     = qq(keystile_zone_full_total{$HERE,zone="main"});
+my $UNSAVED  = qq(keystile_state_save_failures_total{$HERE,zone="main"});
+my @SCENES   = (
     ['all is well', [@WATCHED, qq($REFUSED"x",reason="missing_key"}) =>
             '_x9 1+1x20'], 12, []],
     ['a pool has no credential left: the first request', [@WATCHED,
@@ -112,21 +120,64 @@ my @SCENES  = (
     ['nginx is down', ["up{$HERE}" => '1x9 0x20',
             "keystile_build_info{$HERE}" => '1x9 _x20'],
         20, ['KeystileDown']],
+    ['nginx was away for a minute', ["up{$HERE}" => '1x9 0 1x20',
+            "keystile_build_info{$HERE}" => '1x9 _ 1x20'],
+        11, []],
     ['Prometheus has no target', ['up{job="node"}' => '1x30'],
         10, ['KeystileNotWatched']],
+    (map { ["the provider has said: $_", [@WATCHED,
+            qq($REJECTED"$_"}) => '0x9 1x20'],
+        12, ['KeystileCredentialRejected']] } qw(rejected forbidden)),
+    ['and not again', [@WATCHED, qq($REJECTED"rejected"}) => '0x9 1x20'],
+        20, []],
+    ['it has enough of a credential for now', [@WATCHED,
+            qq($REJECTED"rate_limited"}) => '0x9 1x20'], 12, []],
+    ['a token expires in 53 minutes', [@WATCHED, $EXPIRY => '5000x30'],
+        30, ['KeystileCredentialExpires']],
+    ['in 61', [@WATCHED, $EXPIRY => '5000x30'], 22, []],
+    ['in 58, for three minutes', [@WATCHED, $EXPIRY => '5000x30'], 26, []],
+    ['it was renewed', [@WATCHED, $EXPIRY => '5000x25 90000x5'], 30, []],
+    ['it has expired', [@WATCHED, $EXPIRY => '60x30'],
+        30, ['KeystileCredentialExpires']],
+    (map { ["records are lost: $_", [@WATCHED,
+            qq($RECORDS""}) => '9+1x30', qq($RECORDS"$_"}) => '0x9 3x20'],
+        12, ['KeystileRecordsLost']] } qw(disk_full file_full write_error)),
+    ['a client has gone amid a turn', [@WATCHED,
+            qq($RECORDS""}) => '9+1x30',
+            qq($RECORDS"client_disconnect"}) => '0x9 3x20'], 12, []],
+    ['one turn in sixteen has no usage', [@WATCHED,
+            qq($REQUESTS"x"}) => '0+16x30', qq($UNSEEN"x"}) => '0+1x30'],
+        20, ['KeystileUsageNotSeen']],
+    ['for nine minutes', [@WATCHED,
+            qq($REQUESTS"x"}) => '0+16x30', qq($UNSEEN"x"}) => '0+1x30'],
+        10, []],
+    ['one in sixteen of a client, who has half of the turns', [@WATCHED,
+            (map { (qq($REQUESTS"$_"}) => '0+16x30') } qw(x y)),
+            qq($UNSEEN"x"}) => '0+1x30', qq($UNSEEN"y"}) => '0x30'],
+        20, []],
+    ['the zone is full', [@WATCHED, $FULL => '0x9 1x20'],
+        12, ['KeystileZoneFull']],
+    ['it was full', [@WATCHED, $FULL => '0x9 1x20'], 20, []],
+    ['the state is not saved', [@WATCHED, $UNSAVED => '0x9 1+1x20'],
+        12, ['KeystileStateNotSaved']],
+    ['it is again', [@WATCHED, $UNSAVED => '0x9 1x20'], 20, []],
 );
 
-# What promtool says of one, against the alerts that are due.
-sub played ($series, $minute, $due, $rules = "$directory/rules.yml") {
+# Whether promtool has it so, with these rules; what it says goes to $said.
+my $said;
+sub plays ($scene, @rules) {
+    my (undef, $series, $minute, $due) = @$scene;
     my @series = @$series;
     my @input;
     while (my ($name, $values) = splice @series, 0, 2) {
         push @input, {series => $name, values => $values};
     }
     my %is_due = map { $_ => 1 } @$due;
-    my $file   = File::Temp->new(SUFFIX => '.yml');
-    YAML::XS::DumpFile("$file", {
-        rule_files => ["$rules"],
+    my $place  = File::Temp->newdir(TMPDIR => 1);
+    YAML::XS::DumpFile("$place/rules.yml",
+        {groups => [{name => 'keystile', rules => \@rules}]});
+    YAML::XS::DumpFile("$place/test.yml", {
+        rule_files => ['rules.yml'],
         tests      => [{
             interval          => '1m',
             input_series      => \@input,
@@ -134,10 +185,23 @@ sub played ($series, $minute, $due, $rules = "$directory/rules.yml") {
                 expr => qq(count(ALERTS{alertname="$_",alertstate="firing"})),
                 eval_time   => "${minute}m",
                 exp_samples => $is_due{$_} ? [{value => 1}] : [],
-            } } @OUTAGE],
+            } } map { $_->{alert} } @rules],
         }],
     });
-    return `promtool test rules $file 2>&1`;
+    $said = `promtool test rules $place/test.yml 2>&1`;
+    return $said =~ /^\s*SUCCESS/m;
+}
+
+# The scenes in which an alert is due, and those in which it is not though
+# there are figures that it is about.
+sub scenes_of ($rule) {
+    my @about = grep {
+        my %given = @{$_->[1]};
+        my $names = join ' ', keys %given;
+        grep { $names =~ /(?:\A| )\Q$_\E\{/ } metrics_of($rule->{expr});
+    } @SCENES;
+    my $is_due = sub ($scene) { grep { $_ eq $rule->{alert} } @{$scene->[3]} };
+    return ([grep { $is_due->($_) } @SCENES], [grep { !$is_due->($_) } @about]);
 }
 
 SKIP: {
@@ -145,11 +209,24 @@ SKIP: {
     is system("promtool check rules $directory/rules.yml >/dev/null"), 0,
         'Prometheus can read them';
     for my $scene (@SCENES) {
-        my ($what, $series, $minute, $due) = @$scene;
-        like played($series, $minute, $due), qr/^\s*SUCCESS/m, $what;
+        ok plays($scene, @rules), "$scene->[0], minute $scene->[2]"
+            or diag $said;
     }
-    unlike played($SCENES[1][1], 12, []), qr/^\s*SUCCESS/m,
-        'would be seen: an alert that is not due';
+    # One that is never due, or always, does not pass.
+    for my $rule (@rules) {
+        my ($due, $silent) = scenes_of($rule);
+        my $with = sub ($expression) {
+            my %changed = (%$rule, expr => $expression);
+            delete $changed{for};
+            return map { $_ == $rule ? \%changed : $_ } @rules;
+        };
+        my @never  = $with->('vector(1) > 1');
+        my @always = $with->('vector(1)');
+        ok @$due && !plays($due->[0], @never),
+            "$rule->{alert}: a scene in which it is due";
+        ok @$silent && !plays($silent->[0], @always),
+            "$rule->{alert}: and one in which it is not";
+    }
 }
 
 like $directory->child('prometheus.yml')->slurp,
