@@ -7,7 +7,10 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Authority;
 use Await;
+use File::Temp ();
 use IO::Socket::IP;
+use LeftOut;
+use Mojo::File qw(path);
 use Nginx;
 use Provider;
 use Verdict;
@@ -191,6 +194,39 @@ subtest 'configurations' => sub {
 };
 
 # Nor does anybody else get the port, such as another test.
+# Of a test with that text: (prove's exit code, what it said).
+sub proved ($text) {
+    my $dir = File::Temp->newdir(TMPDIR => 1);
+    path("$dir/some.t")->spurt("use Test::More;\n$text\ndone_testing;");
+    my $said = `'$FindBin::Bin/prove' $dir/some.t 2>&1`;
+    return ($? >> 8, $said);
+}
+
+subtest 'tests that are left out' => sub {
+    my $known = 'no file system can be mounted here';
+    my %ways  = (
+        'a file'         => sub ($why) {"plan skip_all => q($why);"},
+        'a subtest'      => sub ($why) {
+            "ok 1; subtest a => sub { plan skip_all => q($why) };" },
+        'amid a subtest' => sub ($why) {
+            "subtest a => sub { ok 1; SKIP: { skip q($why), 1 } };" },
+    );
+    for my $what (sort keys %ways) {
+        my ($exit, $said) = proved($ways{$what}->($known));
+        is $exit, 0, "$what, for a reason that is known";
+        like $said, qr/^left out of \S+some[.]t: \Q$known\E$/m, 'it is said';
+        ($exit, $said) = proved($ways{$what}->('no promtool'));
+        isnt $exit, 0, "$what, for another";
+        like $said, qr/left out: no promtool\nFiles=1.*^Result: FAIL$/ms,
+            'it has failed';
+    }
+    is((proved('ok 1, q(about # skip this);'))[0], 0, 'none');
+    my $tests = join '', map { path($_)->slurp } glob "$FindBin::Bin/*.t";
+    $tests =~ s/\\'/'/g;
+    ok index($tests, "'$_'") >= 0, "some test says: $_"
+        for LeftOut->reasons;
+};
+
 subtest 'a provider that is not there' => sub {
     my @where   = (LocalHost => '127.0.0.1', ReuseAddr => 1, Listen => 1);
     my $address = Provider->new->close->address;

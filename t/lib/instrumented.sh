@@ -53,9 +53,9 @@ do_sanitize() {
     # cannot be searched for them: no one may trace it, itself included.
     result=0
     KEYSTILE_UNIT=$built-unit KEYSTILE_FUZZ=$built-fuzz CXXFLAGS=$flags \
-        prove t/unit.t t/fuzz.t || result=1
+        t/prove t/unit.t t/fuzz.t || result=1
     sanitized env KEYSTILE_UNIT="$built-unit" KEYSTILE_FUZZ="$built-fuzz" \
-        CXXFLAGS="$flags" prove -j 2 t || result=1
+        CXXFLAGS="$flags" t/prove -j 2 t || result=1
     return $result
 }
 
@@ -95,7 +95,7 @@ do_valgrind() {
         KEYSTILE_MODULE=$built/ngx_http_keystile_module.so \
         KEYSTILE_TEST_PATIENCE=10 KEYSTILE_SANITIZED=1 \
         KEYSTILE_TEST_TOLERATES='keystile could not harden this process' \
-        prove -j 2 "$@" || status=1
+        t/prove -j 2 "$@" || status=1
     # What begins with -- is about valgrind, which does not know seccomp(2) and
     # memfd_secret(2).
     if grep -h '^==' "$reports"/*; then
