@@ -14,6 +14,7 @@ use Mojo::File qw(path);
 use Nginx;
 use Provider;
 use Thief;
+use Upgrade;
 use Verdict;
 use Wire;
 
@@ -304,25 +305,12 @@ subtest 'without a credential' => sub {
     $nginx->stop;
 };
 
-# USR2, then QUIT to the old master, as nginx's manual has it. Only a master
-# that is a daemon heeds USR2.
+# USR2, then QUIT to the old master, as nginx's manual has it.
 subtest 'upgrade of the binary' => sub {
     my $nginx = start(nginx(daemon => 1));
-    my $old   = $nginx->master;
     my ($worker) = $nginx->worker_pids;
-    my $from  = length $nginx->error_log;
-    # Until then it takes itself for a new binary, and heeds no USR2.
-    await 'the one that has started it to be gone', sub {
-        my $parent = status($old, 'PPid');
-        my $name   = eval { path("/proc/$parent/comm")->slurp } // '';
-        return $name !~ /nginx/;
-    };
-    kill USR2 => $old;
-    await 'a new master', sub {
-        -s $nginx->dir . '/nginx.pid.oldbin' && -s $nginx->dir . '/nginx.pid'
-            && substr($nginx->error_log, $from) =~ /start worker process/;
-    };
-    my $new = path($nginx->dir . '/nginx.pid')->slurp + 0;
+    my $old   = upgrade($nginx);
+    my $new   = $nginx->master;
     isnt $new, $old, 'a new master';
     await 'it serves', sub { status($new, 'Seccomp') };
     hardened($nginx, 'the new one', $new);
@@ -331,7 +319,6 @@ subtest 'upgrade of the binary' => sub {
 
     kill QUIT => $old;
     await 'the old master to quit', sub { !kill 0 => $old };
-    $nginx->master($new);
     serves($nginx, 'the new one serves alone');
     is $nginx->reload, '', 'and reloads';
     hardened($nginx, 'reloaded', $new);

@@ -28,6 +28,7 @@
 #include "limit.hpp"
 #include "model_name.hpp"
 #include "record_loss.hpp"
+#include "save_turn.hpp"
 
 namespace keystile {
 
@@ -280,13 +281,17 @@ public:
     // counts; a line that all read, so written only when it is not set.
     std::atomic<bool> changed{false};
 
-    // The process that writes the state file now, 0 for none, and when one
-    // was last written. Whoever sets `saver` from 0 writes.
-    std::atomic<std::int32_t> saver{0};
-    std::atomic<std::int64_t> saving_since{0};
+    // Of the state files (state_generation.hpp): the last generation that was
+    // written whole, and the last that was begun.
+    SaveTurn save_turn;
     std::atomic<std::int64_t> saved_at{0};
     std::atomic<std::uint64_t> save_generation{0};
+    std::atomic<std::uint64_t> begun_generation{0};
     std::atomic<std::uint64_t> save_failures{0};
+    // Why not, as far as the log has it: a bit for each reason.
+    std::atomic<unsigned> unsaved_said{0};
+    // Not all that is in its files had room when they were read.
+    std::atomic<bool> lacks_room{false};
     std::array<std::atomic<std::uint64_t>, kRecordLosses> records{};
 
 private:

@@ -12,12 +12,6 @@ namespace {
 
 using namespace state_words;
 
-struct Head {
-    std::uint64_t generation;
-    std::int64_t saved_at;
-    std::int64_t counted_since;
-};
-
 bool is_sealed(std::string_view lines, std::string_view end) noexcept {
     StateWords words{end};
     std::string_view word;
@@ -59,14 +53,6 @@ std::optional<StateFault> find_fault(std::string_view text,
     return is_sealed(lines, text.substr(end))
                ? std::nullopt
                : std::optional{StateFault::torn};
-}
-
-bool read_head(std::string_view line, Head &head) noexcept {
-    StateWords words{line};
-    std::string_view word;
-    return words.word(word) && words.word(word) &&
-           words.number(head.generation) && words.number(head.saved_at) &&
-           words.number(head.counted_since) && words.at_end();
 }
 
 // Reads the lines of a text that is whole; into a zone, if there is one.
@@ -282,7 +268,7 @@ Result<StateRead, BadState> read_state(std::string_view text, MeterZone &zone,
     if (auto fault = find_fault(text, lines)) {
         return BadState{*fault, 0};
     }
-    Head head;
+    StateHead head;
     if (!read_head(cut(lines, '\n'), head)) {
         return BadState{StateFault::other_version, 1};
     }
@@ -301,7 +287,7 @@ Result<StateRead, BadState> read_state(std::string_view text, MeterZone &zone,
 
 std::optional<std::uint64_t> peek_generation(std::string_view text) noexcept {
     std::string_view lines;
-    Head head;
+    StateHead head;
     if (find_fault(text, lines) || !read_head(cut(lines, '\n'), head)) {
         return std::nullopt;
     }

@@ -23,6 +23,14 @@ std::string_view cut(std::string_view &text, char end) noexcept {
     return part;
 }
 
+bool read_head(std::string_view line, StateHead &head) noexcept {
+    StateWords words{line};
+    std::string_view word;
+    return words.word(word) && words.word(word) &&
+           words.number(head.generation) && words.number(head.saved_at) &&
+           words.number(head.counted_since) && words.at_end();
+}
+
 bool StateWords::word(std::string_view &word) noexcept {
     word = cut(rest_, ' ');
     return !word.empty();

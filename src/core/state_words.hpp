@@ -27,6 +27,16 @@ inline constexpr std::array<std::string_view, 6> kPeriods{
 // In small letters.
 std::array<char, 64> hex_of(const Sha256Digest &digest) noexcept;
 
+// The first line of a file.
+struct StateHead {
+    std::uint64_t generation;
+    std::int64_t saved_at;
+    std::int64_t counted_since;
+};
+
+// False if it is not of three numbers behind two words.
+bool read_head(std::string_view line, StateHead &head) noexcept;
+
 // What is before `end`, which is cut off `text` with it: all of the text if it
 // is not in there.
 std::string_view cut(std::string_view &text, char end) noexcept;

@@ -3,7 +3,8 @@
 // There are two files, `FILE` and `FILE.2`, written in turn, each with a
 // number that grows and a checksum: whatever happens while one is written,
 // the other is whole. The master opens them, so that workers need no right to
-// the directory.
+// the directory. They belong to the nginx that was started or reloaded last:
+// any other that still counts writes nothing to them.
 
 #pragma once
 
@@ -15,30 +16,26 @@ struct Zone;
 // Clients that are written at one time, with the lock of the zone held.
 inline constexpr std::size_t kStateClientsAtOnce = 256;
 
-// Whether there are files to write to.
-bool has_files(const Zone &zone) noexcept;
-
-// Opens the files, makes them where there are none. NGX_ERROR after logging
-// why not.
-ngx_int_t open_state(ngx_conf_t *cf, Zone &zone) noexcept;
-
 // Reads the newer one that is whole into a new zone. What is wrong with them
-// is logged; a file that is none of ours is never written to.
+// is logged; they are never written to if one is none of ours, or if they hold
+// more than the zone has room for.
 ngx_int_t restore_state(Zone &zone, ngx_log_t *log) noexcept;
 
-// Whether the two write to the same file, by whatever name.
-bool shares_state(const Zone &a, const Zone &b) noexcept;
-
-// Whether what one writes, the other would have written over; true if neither
-// writes anything.
-bool has_same_files(const Zone &a, const Zone &b) noexcept;
+// The same at a reload: NGX_ERROR after logging it if there is too little room.
+ngx_int_t restore_all(Zone &zone, ngx_log_t *log) noexcept;
 
 // Makes the files those of a zone that is older than they are: what they hold
-// is written over. Files that are none of ours are let be.
-ngx_int_t take_files(Zone &zone, ngx_log_t *log) noexcept;
+// is written over. Files that are none of ours are let be, and so are those
+// of `before`, the zone's of the configuration before, if they did not fit.
+ngx_int_t take_files(Zone &zone, const Zone &before, ngx_log_t *log) noexcept;
 
-// Copies what `from` has counted to a new zone.
-void copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept;
+// Copies what `from` has counted to a new zone, and makes the files those of
+// that. NGX_ERROR after logging that there is no room for all of it.
+ngx_int_t copy_zone(const Zone &from, Zone &to, ngx_log_t *log) noexcept;
+
+// Of the master, once the configuration is in force: writes one of the files,
+// so that any other nginx can tell that they are another's now.
+void claim_files(Zone &zone) noexcept;
 
 // Begins to write the state, if there is anything new and no other process is
 // about it, and goes on from event to event.

@@ -2,11 +2,11 @@
 
 #include "ngx_http_keystile_state.hpp"
 
-#include <signal.h>
-
 #include <optional>
 
 #include "core/state_file.hpp"
+#include "core/state_generation.hpp"
+#include "ngx_http_keystile_state_files.hpp"
 #include "ngx_http_keystile_state_text.hpp"
 #include "ngx_http_keystile_zone.hpp"
 
@@ -26,20 +26,29 @@ struct StateSave {
 
 namespace {
 
-// Makes this process the one that saves; false where another is, unless that
-// is gone. Its pid may be another process's by now, so time tells, too.
-bool become_saver(MeterZone &meter) noexcept {
-    constexpr std::int64_t kLongest = 300;
-    std::int32_t saver = meter.saver.load();
-    bool gone = saver == 0 || saver == ngx_pid ||
-                (kill(saver, 0) == -1 && ngx_errno == NGX_ESRCH) ||
-                ngx_time() - meter.saving_since.load() > kLongest;
-    if (!gone || !meter.saver.compare_exchange_strong(
-                     saver, static_cast<std::int32_t>(ngx_pid))) {
-        return false;
+enum class Unsaved : unsigned { let_be, taken_over, gone };
+
+constexpr std::array<const char *, 3> kReasons{
+    "see what was logged when its files were read",
+    "another nginx has taken over its files, and this one saves nothing until "
+    "it is reloaded",
+    "a file of it was removed or replaced, which a reload makes anew",
+};
+
+// Said once by all processes, until the next reload; counted each time.
+void note_unsaved(Zone &zone, Unsaved why) noexcept {
+    auto number = static_cast<unsigned>(why);
+    auto bit = 1U << number;
+    zone.meter->save_failures.fetch_add(1);
+    if ((zone.meter->unsaved_said.fetch_or(bit) & bit) == 0) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "the state of keystile zone \"%V\" is not saved: %s",
+                      &zone.name, kReasons[number]);
     }
-    meter.saving_since.store(ngx_time());
-    return true;
+}
+
+bool become_saver(MeterZone &meter) noexcept {
+    return meter.save_turn.take(ngx_pid, ngx_time(), is_dead);
 }
 
 // Not so in a worker that is left over from a configuration with others.
@@ -47,33 +56,74 @@ bool has_newest_files(const Zone &zone) noexcept {
     return zone.meter->files.load() == zone.files;
 }
 
+// The generation to write; 0 where there is no file to write it to. One whose
+// name is gone is passed over: the other one is better than none.
+std::uint64_t next_generation(Zone &zone) noexcept {
+    auto &meter = *zone.meter;
+    if (highest_head(zone) > own_generation(meter)) {
+        note_unsaved(zone, Unsaved::taken_over);
+        return 0;
+    }
+    auto next = meter.save_generation.load() + 1;
+    if (is_gone(zone.state_fds[next % 2])) {
+        note_unsaved(zone, Unsaved::gone);
+        next++;
+    }
+    return is_gone(zone.state_fds[next % 2]) ? 0 : next;
+}
+
 // False where another is to save. As the files are looked at last, either that
 // is seen here, or the master says once more that something changed.
 bool start(StateSave &save) noexcept {
-    auto &meter = *save.zone->meter;
+    auto &zone = *save.zone;
+    auto &meter = *zone.meter;
     meter.changed.store(false);
-    if (!has_newest_files(*save.zone)) {
+    save.generation = has_newest_files(zone) ? next_generation(zone) : 0;
+    if (save.generation == 0) {
         meter.changed.store(true);
-        meter.saver.store(0);
+        meter.save_turn.end(ngx_pid);
         return false;
     }
-    save.generation = meter.save_generation.load() + 1;
+    raise_generation(meter.begun_generation, save.generation);
     save.now = ngx_time();
     save.writer.emplace();
-    save.text.emplace(save.zone->state_fds[save.generation % 2]);
+    save.text.emplace(zone.state_fds[save.generation % 2]);
     save.active = true;
     save.writer->begin(meter, save.generation, save.now, *save.text);
     return true;
 }
 
+// Whether the file is another's by now, be it another process's.
+bool is_lost(const StateSave &save) noexcept {
+    const auto &zone = *save.zone;
+    return !zone.meter->save_turn.keep(ngx_pid, ngx_time()) ||
+           zone.meter->retired || !has_newest_files(zone) ||
+           highest_head(zone) > own_generation(*zone.meter);
+}
+
+void end(StateSave &save) noexcept {
+    save.active = false;
+    save.zone->meter->save_turn.end(ngx_pid);
+}
+
+// What it would have written is still to be saved, by whoever is to.
+void drop(StateSave &save) noexcept {
+    save.zone->meter->changed.store(true);
+    end(save);
+}
+
 // A file that could not be written is tried again, and until then the other
-// one stands.
+// one stands. At the begin of an epoch, the other one may be of an nginx that
+// does not know yet that they are taken over, so both are written.
 bool finish(StateSave &save) noexcept {
     auto &meter = *save.zone->meter;
     int error = save.text->finish();
     if (error == 0) {
-        meter.save_generation.store(save.generation);
+        raise_generation(meter.save_generation, save.generation);
         meter.saved_at.store(save.now);
+        if (begins_epoch(save.generation)) {
+            meter.changed.store(true);
+        }
     } else {
         meter.changed.store(true);
         meter.save_failures.fetch_add(1);
@@ -82,8 +132,7 @@ bool finish(StateSave &save) noexcept {
                       "the one before is kept",
                       &save.zone->name);
     }
-    save.active = false;
-    meter.saver.store(0);
+    end(save);
     return error == 0;
 }
 
@@ -101,21 +150,17 @@ bool write_some(StateSave &save) noexcept {
     return more;
 }
 
-bool is_retired(const StateSave &save) noexcept {
-    if (save.zone->meter->retired.load() || !has_newest_files(*save.zone)) {
-        save.zone->meter->saver.store(0);
-        return true;
-    }
-    return false;
-}
-
 void go_on(ngx_event_t *ev) noexcept {
     auto &save = *static_cast<StateSave *>(ev->data);
-    if (!save.active || is_retired(save)) {
+    if (!save.active) {
         return;
     }
-    if (write_some(save)) {
+    if (is_lost(save)) {
+        drop(save);
+    } else if (write_some(save)) {
         ngx_post_event(ev, &ngx_posted_next_events);
+    } else if (is_lost(save)) {
+        drop(save);
     } else {
         finish(save);
     }
@@ -134,12 +179,31 @@ StateSave *save_of(Zone &zone) noexcept {
     return zone.save;
 }
 
+// From its beginning, or what is left of it. False where it is another's to
+// save, and when it could not be written.
+bool save_whole(StateSave &save) noexcept {
+    if (!save.active && (!become_saver(*save.zone->meter) || !start(save))) {
+        return false;
+    }
+    while (write_some(save)) {
+    }
+    if (is_lost(save)) {
+        drop(save);
+        return false;
+    }
+    return finish(save);
+}
+
 }  // namespace
 
 void begin_save(Zone &zone) noexcept {
-    if (!has_files(zone) || zone.meter == nullptr || zone.meter->retired ||
-        !has_newest_files(zone) ||
+    if (zone.state_file.data == nullptr || zone.meter == nullptr ||
+        zone.meter->retired || !has_newest_files(zone) ||
         !zone.meter->changed.load(std::memory_order_relaxed)) {
+        return;
+    }
+    if (!has_files(zone)) {
+        note_unsaved(zone, Unsaved::let_be);
         return;
     }
     auto *save = save_of(zone);
@@ -159,20 +223,31 @@ void save_state(Zone &zone) noexcept {
     }
     // What others change meanwhile is theirs to save.
     for (bool again = true; save->active || (again && zone.meter->changed);) {
-        if (!save->active) {
-            if (!become_saver(*zone.meter) || !start(*save)) {
-                return;
-            }
-            again = false;
-        }
-        while (write_some(*save)) {
-        }
-        if (!finish(*save)) {
+        again = again && save->active;
+        if (!save_whole(*save)) {
             return;
         }
         // One that has left in the meantime could not save, one that is still
         // here will.
         again = again || zone.meter->processes() == 0;
+    }
+}
+
+void claim_files(Zone &zone) noexcept {
+    auto &meter = *zone.meter;
+    meter.unsaved_said.store(0);
+    if (has_files(zone)) {
+        meter.lacks_room.store(false);  // it was that of others
+    }
+    if (zone.claim == 0) {
+        return;
+    }
+    raise_generation(meter.save_generation, zone.claim);
+    meter.changed.store(true);
+    // Now, or another that starts meanwhile would find what this one found.
+    auto *save = ngx_test_config ? nullptr : save_of(zone);
+    if (save != nullptr) {
+        save_whole(*save);
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_state.hpp"
+#include "ngx_http_keystile_state_files.hpp"
 
 namespace keystile {
 namespace {
@@ -73,13 +74,9 @@ void retire(Zone &before, std::span<Zone *const> zones) noexcept {
     before.meter->retired.store(true);
 }
 
-bool is_gone(std::int32_t pid) noexcept {
-    return kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH;
-}
-
 void leave_dead(Zone &zone, ngx_log_t *log) noexcept {
     auto count =
-        zone.meter->leave_dead([](auto pid) { return !is_gone(pid); });
+        zone.meter->leave_dead([](auto pid) { return !is_dead(pid); });
     if (count != 0) {
         ngx_log_error(NGX_LOG_NOTICE, log, 0,
                       "keystile zone \"%V\": gave back what %ui processes "
@@ -190,13 +187,17 @@ std::span<KnownClient> sort_clients(const Zone &zone) noexcept {
 
 }  // namespace
 
+bool is_dead(std::int32_t pid) noexcept {
+    return kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH;
+}
+
 ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
     auto &zone = *static_cast<Zone *>(shm->data);
     if (data != nullptr) {
         const auto &before = *static_cast<Zone *>(data);
         zone.meter = before.meter;
         zone.files = before.files + (has_same_files(zone, before) ? 0 : 1);
-        return take_files(zone, shm->shm.log);
+        return take_files(zone, before, shm->shm.log);
     }
     if (shm->shm.exists) {
         zone.meter = static_cast<MeterZone *>(slab_of(zone)->data);
@@ -210,12 +211,15 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
         return NGX_ERROR;
     }
     slab_of(zone)->data = zone.meter;
-    if (const auto *before = find_before(zone)) {
-        copy_zone(*before, zone, shm->shm.log);
-        zone.meter->changed.store(true);
-        return take_files(zone, shm->shm.log);
+    const auto *before = find_before(zone);
+    if (before == nullptr) {
+        return restore_state(zone, shm->shm.log);
     }
-    return restore_state(zone, shm->shm.log);
+    // What it had room for is not worth more than its files.
+    if (before->meter->lacks_room && shares_state(*before, zone)) {
+        return restore_all(zone, shm->shm.log);
+    }
+    return copy_zone(*before, zone, shm->shm.log);
 }
 
 // In this order: see has_newest_files() of the saving.
@@ -224,10 +228,13 @@ void take_over_zones(const MainConf *conf) noexcept {
         ngx::elements<Zone *>(conf == nullptr ? nullptr : &conf->zones);
     for_each_before([zones](Zone &before) { retire(before, zones); });
     for (auto *zone : zones) {
-        if (zone->meter != nullptr &&
-            zone->meter->files.exchange(zone->files) != zone->files) {
+        if (zone->meter == nullptr) {
+            continue;
+        }
+        if (zone->meter->files.exchange(zone->files) != zone->files) {
             zone->meter->changed.store(true);
         }
+        claim_files(*zone);
     }
 }
 

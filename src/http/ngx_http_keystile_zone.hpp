@@ -39,7 +39,10 @@ struct Zone {
     // worker needs the right to. Both or neither are NGX_INVALID_FILE.
     std::array<ngx_fd_t, 2> state_fds;
     std::uint64_t files = 0;  // their number, see MeterZone
-    MeterZone *meter;         // null until the memory is there
+    // The generation that its files go on from, once its configuration is in
+    // force; 0: that of before.
+    std::uint64_t claim = 0;
+    MeterZone *meter;  // null until the memory is there
 
     // Of this process, which has these pages to itself.
     std::uint16_t place = 0;  // 0: there was none
@@ -69,6 +72,9 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept;
 // now on, its state files are the ones, and zones that it does not have are not
 // saved. `conf` is null where there is no http block.
 void take_over_zones(const MainConf *conf) noexcept;
+
+// Whether there is no such process any more.
+bool is_dead(std::int32_t pid) noexcept;
 
 // Whether nothing is missing: only then are its limits in force.
 bool is_complete(const Ledger &ledger) noexcept;

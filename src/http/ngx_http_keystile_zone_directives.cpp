@@ -2,7 +2,7 @@
 
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_directives.hpp"
-#include "ngx_http_keystile_state.hpp"
+#include "ngx_http_keystile_state_files.hpp"
 #include "ngx_http_keystile_zone.hpp"
 
 namespace keystile {
