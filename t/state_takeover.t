@@ -21,6 +21,13 @@ my $provider = Provider->new;
 
 my $UNSAVED = qr/is not saved: another nginx has taken over its files/;
 
+sub answers () {
+    $provider->forget->answer(sub ($request) {
+        $request->reply(200, undef, response_document(input => 5, output => 5));
+    });
+    return;
+}
+
 # A daemon with a WebSocket, whose worker goes on as long as that is open.
 sub with_socket () {
     my $nginx = Kept->new(provider => $provider, daemon => 1, clients => {
@@ -29,9 +36,7 @@ sub with_socket () {
     $provider->forget->answer(sub ($request) { $request->accept_websocket });
     my $wire = $nginx->open_socket('slow');
     my $far  = $provider->next_request->connection;
-    $provider->forget->answer(sub ($request) {
-        $request->reply(200, undef, response_document(input => 5, output => 5));
-    });
+    answers();
     return ($nginx, $wire, $far);
 }
 
@@ -156,6 +161,27 @@ subtest 'nginx -t' => sub {
     is $nginx->status->{state}{failures}, 0, 'without a failure';
     $nginx->kill_all->again;
     is $nginx->turn('ci')->status, 429, 'and both are there';
+    $nginx->stop;
+};
+
+# The workers go on, and have nobody who would start others.
+subtest 'a master that is killed, alone' => sub {
+    my $nginx = Kept->new(provider => $provider, workers => 2,
+        clients => {ci => {limits => [{requests => 4, per => 'month'}]}});
+    answers();
+    $nginx->serve;
+    is $nginx->turn('ci')->status, 200, 'a turn';
+    my ($master, @workers) = ($nginx->master, $nginx->worker_pids);
+    kill KILL => $master;
+    $nginx->_await_exit;
+    is $nginx->turn('ci')->status, 200, 'and one without a master';
+    $nginx->await_save;
+    is $nginx->turn('ci')->status, 200, 'which was saved, and one more';
+    kill TERM => @workers;
+    gone($_) for @workers;
+    $nginx->again;
+    is $nginx->totals('ci')->{requests}, 3, 'a new start has all of them';
+    is $nginx->turn('ci')->status, $_, "a $_" for 200, 429;
     $nginx->stop;
 };
 

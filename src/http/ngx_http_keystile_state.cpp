@@ -53,7 +53,11 @@ void restore_from(Zone &zone, const StateTexts &texts, std::size_t i,
                   "keystile zone \"%V\" goes on from state file \"%V\": %uz "
                   "clients",
                   &zone.name, &name, read->clients);
-    zone.meter->lacks_room.store(read->without_room != 0);
+    if (read->without_room != 0) {
+        zone.meter->lacks_room.store(true);
+        // It may be too full to count anything, and yet it is to be told of.
+        zone.meter->changed.store(true);
+    }
 }
 
 // A file that is not whole beside one that is: its last writing was cut off,
