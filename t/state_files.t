@@ -6,7 +6,6 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Await;
-use Configuration;
 use Golden;
 use Kept;
 use Metered;
@@ -273,37 +272,6 @@ subtest 'an old worker, of a zone that was gone for a while' => sub {
     is $nginx->client_of($status, 'ci')->{totals}{requests}, 3,
         'and goes on in the new zone';
     $nginx->stop;
-};
-
-subtest 'two zones' => sub {
-    my $nginx = Nginx->new;
-    $nginx->key_file('openai.key', 'sk-test-provider-83fe');
-    $nginx->file("$_/placeholder", '') for qw(state other);
-    my $dir = $nginx->dir;
-    symlink "$dir/state", "$dir/linked" or die "symlink: $!";
-    configure_with($nginx, 'sk-test-provider-83fe');
-    my @meter = (admit => 'keystile_admit any;', clients => '',
-        more => 'keystile_meter main;');
-    my $zones = sub ($one, $two) {
-        return (@meter, http => "keystile_zone main 1m state=$one;"
-            . "keystile_zone second 1m state=$two;");
-    };
-    my $one  = '%%DIR%%/state/one';
-    my %same = (
-        'the same name'          => $one,
-        'another slash'          => '%%DIR%%/state//one',
-        'a dot'                  => '%%DIR%%/state/./one',
-        'up and down'            => '%%DIR%%/other/../state/one',
-        'by a linked directory'  => '%%DIR%%/linked/one',
-        'what is its second file' => '%%DIR%%/state/one.2',
-    );
-    for my $name (sort keys %same) {
-        fails $name, 'state', $zones->($one, $same{$name});
-        fails "$name, the other way", 'state', $zones->($same{$name}, $one);
-    }
-    passes 'two files', $zones->($one, '%%DIR%%/state/two');
-    passes 'in two directories', $zones->($one, '%%DIR%%/other/one');
-    passes 'of names that are alike', $zones->($one, '%%DIR%%/state/one.3');
 };
 
 done_testing;

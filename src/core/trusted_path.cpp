@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <optional>
 
+#include "directory_mode.hpp"
+
 namespace keystile {
 namespace {
 
@@ -155,8 +157,7 @@ Walk::Failure Walk::enter(FileDescriptor fd,
     if (!is_trusted_owner(status.st_uid, starting_user_)) {
         return reached_.error(Rule::directory_owner);
     }
-    if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 &&
-        (status.st_mode & S_ISVTX) == 0) {
+    if (others_may_replace(status.st_mode)) {
         return reached_.error(Rule::directory_writable);
     }
     directory_ = std::move(fd);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "core/directory_mode.hpp"
 #include "core/file_descriptor.hpp"
 #include "ngx_http_keystile_conf.hpp"
 #include "ngx_http_keystile_directives.hpp"
@@ -36,7 +37,7 @@ const char *fault_of_directory(const ngx_core_conf_t &core,
         return "its directory must belong to root or to the user that starts "
                "nginx";
     }
-    return (status.st_mode & (S_IWGRP | S_IWOTH)) != 0
+    return others_may_write(status.st_mode)
                ? "others than the owner may write to its directory"
                : nullptr;
 }

@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
 
+#include "core/directory_mode.hpp"
 #include "core/state_file.hpp"
 #include "core/state_generation.hpp"
 #include "ngx_http_keystile_zone.hpp"
@@ -33,17 +35,39 @@ Names names_of(const Zone &zone) noexcept {
     return {{zone.state_file, {size, second}}};
 }
 
+// The path of the directory that a file is in, with a zero after it.
+struct Directory {
+    explicit Directory(const ngx_str_t &name) noexcept {
+        auto path = ngx::view(name);
+        auto part = path.substr(0, path.rfind('/') + 1);
+        known = !part.empty() && part.size() < text.size();
+        if (known) {
+            *std::copy(part.begin(), part.end(), text.begin()) = '\0';
+        }
+    }
+    std::array<char, NGX_MAX_PATH> text;
+    bool known;
+};
+
 // Says that the file could be made, where it is not there and this process
 // is not to make it.
 bool could_make(const ngx_str_t &name) noexcept {
-    auto path = ngx::view(name);
-    auto folder = path.substr(0, path.rfind('/') + 1);
-    std::array<char, NGX_MAX_PATH> text;
-    if (folder.empty() || folder.size() >= text.size()) {
-        return false;
+    Directory directory{name};
+    return directory.known && access(directory.text.data(), W_OK) == 0;
+}
+
+// Whoever can replace a state can give budgets back that are used up.
+void warn_of_directory(ngx_conf_t *cf, const ngx_str_t &name) noexcept {
+    Directory directory{name};
+    struct stat status;
+    if (ngx_process != NGX_PROCESS_SIGNALLER && directory.known &&
+        stat(directory.text.data(), &status) == 0 &&
+        others_may_replace(status.st_mode)) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "others than the owner may write to the directory "
+                           "of state file \"%V\"",
+                           &name);
     }
-    *std::copy(folder.begin(), folder.end(), text.begin()) = '\0';
-    return access(text.data(), W_OK) == 0;
 }
 
 ngx_int_t open_file(ngx_conf_t *cf, const ngx_str_t &name,
@@ -166,6 +190,7 @@ ngx_int_t open_state(ngx_conf_t *cf, Zone &zone) noexcept {
             return NGX_ERROR;
         }
     }
+    warn_of_directory(cf, zone.state_file);
     return NGX_OK;
 }
 
