@@ -43,7 +43,7 @@ class JsonScan {
 public:
     // Objects and arrays in one another that can be looked into, the outermost
     // included.
-    static constexpr std::size_t kDepth = 6;
+    static constexpr std::size_t kDepth = 8;  // bits of arrays_
 
     // `shape` is of the document, and outlives the scan. If the document is
     // an array, it is of each of its elements.

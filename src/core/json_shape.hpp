@@ -25,7 +25,10 @@ struct JsonMember {
 
 class JsonShape {
 public:
-    enum class Names : std::uint8_t { exact, any_case };
+    enum class Names : std::uint8_t {
+        exact,
+        any_case,  // as Go folds it: U+017F is an "s", and U+212A a "k"
+    };
 
     // `members` outlive the shape. They are fewer than kPlaces.
     constexpr explicit JsonShape(std::span<const JsonMember> members,
@@ -44,6 +47,8 @@ public:
     const JsonMember *find(std::string_view name) const noexcept;
 
 private:
+    const JsonMember *look_up(std::string_view name) const noexcept;
+
     static constexpr std::size_t kPlaces = 32;
 
     // Of a hash table: the first and the last letter, in any case, and the

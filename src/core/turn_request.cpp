@@ -14,25 +14,58 @@ enum Field : std::uint8_t {
     kOthers
 };
 
+constexpr auto kNames = JsonShape::Names::any_case;
+
+// What may name models to be asked beside the one, or in its place.
+constexpr std::array<JsonMember, 4> kChoiceMembers{{
+    {"model", kOthers},
+    {"models", kOthers},
+    {"analysis_models", kOthers},
+    {"allowed_models", kOthers},
+}};
+constexpr JsonShape kChoice{kChoiceMembers, kNames};
+
 // A tool may ask a model of its own: Anthropic's advisor, OpenAI's image
-// generation.
-constexpr std::array<JsonMember, 1> kToolMembers{{{"model", kOthers}}};
-constexpr JsonShape kTool{kToolMembers, JsonShape::Names::any_case};
+// generation; OpenRouter's have it in "parameters", where a function has the
+// schema of its arguments, whose names are deeper. A namespace of OpenAI's has
+// tools in it.
+extern const JsonShape kTool;
+constexpr std::array<JsonMember, 3> kToolMembers{{
+    {"model", kOthers},
+    {"parameters", kNone, &kChoice},
+    {"tools", kNone, nullptr, &kTool},
+}};
+constexpr JsonShape kTool{kToolMembers, kNames};
+
+// Of the Responses interface: tools that come later. All else is content.
+constexpr std::array<JsonMember, 1> kItemMembers{{
+    {"tools", kNone, nullptr, &kTool},
+}};
+constexpr JsonShape kItem{kItemMembers, kNames};
+
+// Vercel's.
+constexpr std::array<JsonMember, 1> kGatewayMembers{{{"models", kOthers}}};
+constexpr JsonShape kGateway{kGatewayMembers, kNames};
+constexpr std::array<JsonMember, 1> kOptionMembers{
+    {{"gateway", kNone, &kGateway}}};
+constexpr JsonShape kOptions{kOptionMembers, kNames};
 
 // Of a turn on a socket, the Realtime interface has all else in "response".
-constexpr std::array<JsonMember, 8> kMembers{{
+constexpr std::array<JsonMember, 10> kMembers{{
     {"type", kType},
     {"model", kModel},
     {"generate", kGenerate},
-    {"input", kOfResponses},
+    {"input", kOfResponses, nullptr, &kItem},
     {"prompt", kOfResponses},
     {"tools", kNone, nullptr, &kTool},
     {"fallbacks", kOthers},  // Anthropic: models to ask when that one fails
     {"models", kOthers},     // OpenRouter: the same
+    {"plugins", kNone, nullptr, &kChoice},  // OpenRouter
+    {"providerOptions", kNone, &kOptions},
 }};
 
 // Some servers take "Model" for "model", so that it counts as another.
-constexpr JsonShape kShape{kMembers, JsonShape::Names::any_case};
+constexpr JsonShape kShape{kMembers, kNames};
 
 }  // namespace
 

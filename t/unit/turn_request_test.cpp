@@ -52,13 +52,19 @@ TEST(TurnRequest, ModelsThatCannotBeTold) {
     }
 }
 
-TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
-    auto strict = [](std::string_view json) {
+// Whole, and cut anywhere.
+void expect_naming(std::string_view json, Naming naming) {
+    for_each_cut(json, [json, naming](auto read) {
         TurnRequestReader reader;
         reader.be_strict();
-        reader.take(json);
-        return reader.end_text().naming;
-    };
+        read([&reader](std::string_view piece) { reader.take(piece); });
+        EXPECT_EQ(reader.end_text().naming, naming) << json;
+    });
+    EXPECT_EQ(request_of(json).naming, Naming::named) << json;
+    EXPECT_EQ(request_of(json).model.view(), "a") << json;
+}
+
+TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
     for (auto json : {
              R"({"model":"a","tools":[{"type":"advisor","model":"b"}]})",
              R"({"tools":[1,[],{},{"x":[{"y":1}],"Model":"b"}],"model":"a"})",
@@ -66,18 +72,13 @@ TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
              R"({"model":"a","fallbacks":"default"})",
              R"({"model":"a","fallbacks":["b"]})",
              R"({"model":"a","Models":["b"]})",
+             R"({"model":"a","plugins":[{"id":"x","model":"b"}]})",
+             R"({"model":"a","plugins":[{"id":"x"},{"models":["b"]}]})",
+             R"({"model":"a","plugins":[{"analysis_models":["b"]}]})",
+             R"({"model":"a","plugins":[{"allowed_models":["b"]}]})",
+             R"({"model":"a","providerOptions":{"gateway":{"models":["b"]}}})",
          }) {
-        EXPECT_EQ(strict(json), Naming::doubled) << json;
-        EXPECT_EQ(request_of(json).model.view(), "a") << json;
-    }
-    for (auto json : {
-             R"({"model":"a","tools":[{"name":"t","input_schema":{)"
-             R"("properties":{"model":{"type":"string"}}}}]})",
-             R"({"model":"a","tools":[],"fallbacks":null})",
-             R"({"model":"a","tools":{"model":"b"}})",
-             R"({"model":"a","messages":[{"model":"b","models":["c"]}]})",
-         }) {
-        EXPECT_EQ(strict(json), Naming::named) << json;
+        expect_naming(json, Naming::doubled);
     }
     TurnRequestReader reader;
     reader.be_strict();
@@ -85,6 +86,81 @@ TEST(TurnRequest, OtherModelsThatMayBeAskedToo) {
     reader.end_text();
     reader.take(R"({"model":"a"})");
     EXPECT_EQ(reader.end_text().naming, Naming::named);
+}
+
+// In the body itself, and in what an item of the input brings along.
+TEST(TurnRequest, ModelsOfTools) {
+    for (std::string tool : {
+             R"({"type":"image_generation","model":"b"})",
+             R"({"type":"x:advisor","parameters":{"model":"b"}})",
+             R"({"parameters":{"properties":{},"models":["b"]}})",
+             R"({"type":"x:fusion","parameters":{"analysis_models":["b"]}})",
+             R"({"type":"namespace","name":"n","tools":[{"type":"function"},)"
+             R"({"type":"image_generation","model":"b"}]})",
+             R"({"type":"namespace","tools":[{"parameters":{"model":"b"}}]})",
+         }) {
+        expect_naming(R"({"model":"a","tools":[)" + tool + "]}",
+                      Naming::doubled);
+        expect_naming(R"({"input":[{"role":"user"},{"tools":[)" + tool +
+                          R"(],"type":"additional_tools"}],"model":"a"})",
+                      Naming::doubled);
+    }
+}
+
+TEST(TurnRequest, WhatOnlySpeaksOfModels) {
+    for (
+        std::string tool : {
+            R"({"name":"t","input_schema":{"type":"object","properties":{)"
+            R"("model":{"type":"string"},"models":{}},"required":["model"]}})",
+            R"({"type":"function","name":"t","parameters":{"type":"object",)"
+            R"("properties":{"model":{"type":"string"}},)"
+            R"("required":["model","models"]}})",
+            R"({"type":"function","function":{"name":"t","parameters":{)"
+            R"("type":"object","properties":{"model":{"enum":["b"]}}}}})",
+            R"({"type":"namespace","tools":[{"name":"t","parameters":{)"
+            R"("properties":{"model":{"type":"string"}}}}]})",
+            R"({"parameters":{"model":null},"tools":[]})",
+        }) {
+        expect_naming(R"({"model":"a","tools":[)" + tool + "]}",
+                      Naming::named);
+        expect_naming(R"({"input":[{"tools":[)" + tool +
+                          R"(],"type":"tool_search_output"}],"model":"a"})",
+                      Naming::named);
+    }
+    for (auto json : {
+             R"({"model":"a","tools":[],"fallbacks":null})",
+             R"({"model":"a","tools":{"model":"b"}})",
+             R"({"model":"a","messages":[{"model":"b","models":["c"]}]})",
+             R"({"model":"a","input":[{"model":"b","models":["c"]}]})",
+             R"({"model":"a","input":"models","prompt":{"model":"b"}})",
+             R"({"model":"a","input":{"tools":[{"model":"b"}]}})",
+             R"({"model":"a","input":[{"tools":"model"},"model",["model"]]})",
+             R"({"model":"a","plugins":[{"id":"web","engine":"models"}]})",
+             R"({"model":"a","providerOptions":{"gateway":{"order":["b"]}}})",
+         }) {
+        expect_naming(json, Naming::named);
+    }
+}
+
+// Go, where it minds no case, takes U+017F for an "s" and U+212A for a "k".
+TEST(TurnRequest, NamesInLettersThatFold) {
+    for (auto json : {
+             "{\"model\":\"a\",\"model\xC5\xBF\":[\"b\"]}",
+             "{\"model\":\"a\",\"FALLBAC\xE2\x84\xAAS\":[\"b\"]}",
+             R"({"model":"a","model\u017f":["b"]})",
+             R"({"model":"a","fallbac\u212A\u017F":["b"]})",
+             R"({"model":"a","tool\u017F":[{"model":"b"}]})",
+             R"({"model":"a","tools":[{"Parameter\u017F":{"model":"b"}}]})",
+         }) {
+        expect_naming(json, Naming::doubled);
+    }
+    for (auto json : {
+             "{\"model\":\"a\",\"model\xC5\xA1\":[\"b\"],\"\xC5\xBF\":1}",
+             "{\"model\":\"a\",\"model\xC5\xBF\xC5\xBF\":[\"b\"]}",
+             R"({"model":"a","\u212A\u017Fmodel\u212A":["b"]})",
+         }) {
+        expect_naming(json, Naming::named);
+    }
 }
 
 TEST(TurnRequest, WhoNamesTheModelOfATurn) {

@@ -131,7 +131,7 @@ CONF
 
 # Clients that are counted, and their limits.
 use constant METERED => {
-    alone => {},
+    alone => {models => ['*']},    # so that what clients send is read
     spent => {limits => [{tokens => 100, per => 'day'}]},
 };
 
