@@ -60,11 +60,12 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kGemini{kGeminiMembers};
 
-    static constexpr std::array<JsonMember, 4> kErrorMembers{{
+    static constexpr std::array<JsonMember, 5> kErrorMembers{{
         {"type", kErrorName},
         {"code", kErrorName},
         {"status", kErrorName},
         {"message", kErrorMessage},
+        {"failed_generation", kErrorAnswer},  // Groq's, of no valid JSON
     }};
     static constexpr JsonShape kErrorShape{kErrorMembers};
 
@@ -213,6 +214,10 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
     case kErrorMessage:
         blame(is_message_of_bad_credential(value.text));
         break;
+    case kErrorAnswer:
+        has_answer_ = has_answer_ || value.kind == JsonKind::text ||
+                      value.kind == JsonKind::long_text;
+        break;
     case kIterations:
         iterations_ = {};
         break;
@@ -269,9 +274,19 @@ void UsageScan::close_text() noexcept {
         (event_ == Event::figures && has(kOutput)) || has(kPrompt);
     bool is_last = event_ == Event::last || event_ == Event::failed;
     is_complete_ = is_complete_ || is_last || has_last_figures;
+    // "response.failed" may follow, which says what there is to say.
+    broke_off_ = event_ != Event::failed &&
+                 (broke_off_ || (event_ == Event::error && has_begun()));
     is_error_ = is_error_ || event_ == Event::failed || event_ == Event::error;
     was_beside_ = event_ == Event::beside;
     ends_answer_ = is_last || was_beside_ || event_ == Event::error;
+}
+
+// Whether there was an answer before this text: it names its model, or is some
+// events long, of which the first may be no part of it.
+bool UsageScan::has_begun() const noexcept {
+    constexpr std::uint64_t some = 2;
+    return texts_ > some || (texts_ > 0 && !model_.view().empty());
 }
 
 bool UsageScan::has(Field field) const noexcept {
@@ -331,6 +346,7 @@ Usage UsageScan::usage() const noexcept {
     all.texts = texts_;
     all.complete = is_complete_;
     all.error = is_error_;
+    all.broke_off = is_error_ && (broke_off_ || has_answer_);
     all.blames_credential = is_error_ && blames_credential_;
     all.error_status = is_error_ ? status_ : std::uint16_t{0};
     all.is_token_count = has(kTokenCount) && !all.input && !all.output;
@@ -350,6 +366,8 @@ void UsageScan::start_answer() noexcept {
     status_ = 0;
     is_complete_ = false;
     is_error_ = false;
+    broke_off_ = false;
+    has_answer_ = false;
     blames_credential_ = false;
 }
 

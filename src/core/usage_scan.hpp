@@ -25,10 +25,12 @@ struct Usage {
     std::optional<std::uint64_t> output;         // all of it
     std::optional<std::uint64_t> reasoning;      // of it, not shown as answer
     ModelName model;                             // as the provider calls it
-    bool mixed = false;     // some of it may be another model's
-    bool complete = false;  // the provider said all that it has to say of it
-    bool error = false;     // it is an error, or ends in one: there may be
-                            // no usage
+    bool mixed = false;      // some of it may be another model's
+    bool complete = false;   // the provider said all that it has to say of it
+    bool error = false;      // it is an error, or ends in one: there may be
+                             // no usage
+    bool broke_off = false;  // that error came amid an answer, or has one in
+                             // it: models are asked, and paid, for those
     std::uint16_t error_status = 0;  // that an error on a socket gives: as of
                                      // HTTP; 0: none
     bool blames_credential = false;  // that error is about the credential, by
@@ -122,6 +124,7 @@ private:
         kError,
         kErrorName,
         kErrorMessage,
+        kErrorAnswer,
         kId,
         kIterations,
         kIterationInput,
@@ -168,6 +171,7 @@ private:
     void take_status(const JsonValue &value) noexcept;
     void blame(bool is_known) noexcept;
     void close_text() noexcept;
+    bool has_begun() const noexcept;
     bool has(Field field) const noexcept;
     Count count(Field field) const noexcept;
 
@@ -188,6 +192,8 @@ private:
     bool is_pending_ = false;
     bool is_complete_ = false;
     bool is_error_ = false;
+    bool broke_off_ = false;
+    bool has_answer_ = false;   // in an error
     bool ends_answer_ = false;  // the text does
     bool was_beside_ = false;   // that text was
 };

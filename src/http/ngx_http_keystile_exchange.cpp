@@ -246,7 +246,7 @@ void Exchange::settle_meter() noexcept {
             meter->sent(
                 static_cast<std::size_t>(r_->headers_in.content_length_n));
         }
-        meter->reader = nullptr;
+        meter->reader = meter->error_reader = nullptr;
         meter->settle(meter->http_turn, outcome);
     }
     meter->close();
@@ -255,23 +255,31 @@ void Exchange::settle_meter() noexcept {
     may_be_charged = false;
 }
 
-// A reply of an error is not charged for. What is neither known to be one nor
-// seen to its end may have been.
+// A reply of an error is not charged for, unless there was an answer before it,
+// or in it. What is neither known to be one nor seen to its end may have been.
 Outcome Exchange::outcome_of_http() const noexcept {
     Outcome outcome{};
     outcome.was_sent = was_sent_ || attempt.was_sent;
-    if (meter->reader != nullptr) {
-        outcome.usage = meter->reader->usage();
+    bool was_sent = outcome.was_sent && is_post_;
+    if (meter->error_reader != nullptr &&
+        meter->error_reader->usage().broke_off) {
+        outcome.usage.texts = meter->likely_output();
+        outcome.is_open = was_sent;
+        return outcome;
     }
+    if (meter->reader == nullptr) {
+        outcome.is_open = was_sent && may_be_charged;
+        return outcome;
+    }
+    outcome.usage = meter->reader->usage();
+    const auto &usage = outcome.usage;
     // What was seen to its end and speaks of no model is none's answer, nor is
     // a count of what a turn would take.
     bool is_turn =
-        !outcome.usage.is_token_count &&
-        (!outcome.usage.complete || !outcome.usage.model.view().empty() ||
+        !usage.is_token_count &&
+        (!usage.complete || usage.broke_off || !usage.model.view().empty() ||
          !meter->http_turn.model.view().empty());
-    bool unknown =
-        meter->reader != nullptr ? !outcome.usage.error : may_be_charged;
-    outcome.is_open = outcome.was_sent && unknown && is_turn && is_post_;
+    outcome.is_open = was_sent && is_turn && (!usage.error || usage.broke_off);
     return outcome;
 }
 

@@ -69,6 +69,11 @@ public:
     void sent(std::size_t bytes) noexcept { sent_ += bytes; }
     void received(std::size_t bytes) noexcept { received_ += bytes; }
 
+    // Tokens that what has come since the last turn may be, at most.
+    std::uint64_t likely_output() const noexcept {
+        return received_ / kBytesOfToken;
+    }
+
     // The stream is over: what is left is counted, and its place given back.
     void close() noexcept;
 
@@ -84,6 +89,8 @@ public:
     // Of an HTTP request, and of its reply: null where that is not read.
     Turn http_turn;
     UsageReader *reader = nullptr;
+    // Of a reply that is an error, which may have an answer in it.
+    UsageReader *error_reader = nullptr;
 
 private:
     Picodollars cost(const Usage &usage, const Turn &turn) const noexcept;

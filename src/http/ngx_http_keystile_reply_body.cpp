@@ -19,6 +19,9 @@ ngx_chain_t **end_of_out(ngx_http_upstream_t *u) noexcept {
 
 void meter_reply(Meter &meter, std::string_view piece) noexcept {
     meter.received(piece.size());
+    if (meter.error_reader != nullptr) {
+        meter.error_reader->read(piece);
+    }
     if (meter.reader != nullptr && !piece.empty()) {
         if (meter.http_turn.first_token == 0) {
             meter.http_turn.first_token = ngx_current_msec;

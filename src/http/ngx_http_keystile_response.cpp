@@ -195,15 +195,20 @@ ngx_int_t skip_informational(ngx_http_request_t *r) noexcept {
 }
 
 // What a model has been asked by POST, and has answered, is worth reading:
-// other replies repeat what was charged for before.
+// other replies repeat what was charged for before. A 400 may be about the
+// answer (Groq).
 ngx_int_t read_usage(ngx_http_request_t *r, Exchange &exchange) noexcept {
     auto status = r->upstream->headers_in.status_n;
+    bool is_answer =
+        status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
     if (exchange.meter == nullptr || r->method != NGX_HTTP_POST ||
-        status < NGX_HTTP_OK || status >= NGX_HTTP_SPECIAL_RESPONSE) {
+        !(is_answer || status == NGX_HTTP_BAD_REQUEST)) {
         return NGX_OK;
     }
-    exchange.meter->reader = ngx::make<UsageReader>(r->pool);
-    return exchange.meter->reader == nullptr ? NGX_ERROR : NGX_OK;
+    auto *reader = ngx::make<UsageReader>(r->pool);
+    (is_answer ? exchange.meter->reader : exchange.meter->error_reader) =
+        reader;
+    return reader == nullptr ? NGX_ERROR : NGX_OK;
 }
 
 // NGX_DONE: nginx ends the request itself, as worker_shutdown_timeout says.

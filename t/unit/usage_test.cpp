@@ -16,7 +16,8 @@ std::string usage_of(Read read) {
     UsageReader reader;
     read([&reader](std::string_view piece) { reader.read(piece); });
     reader.end();
-    return text_of(reader.usage());
+    auto usage = reader.usage();
+    return text_of(usage) + (usage.broke_off ? " broken-off" : "");
 }
 
 std::string usage_of_body(std::string_view body) {
@@ -212,6 +213,59 @@ TEST(Usage, WhatFollowsADocumentChangesNothing) {
     for_each_cut(
         R"({"error":{}}} {"usage":{"input_tokens":1}})",
         [](auto read) { EXPECT_EQ(usage_of(read), "complete error"); });
+}
+
+// A caller may have a hand in it: what came by then was paid for.
+TEST(Usage, AnErrorAmidAnAnswer) {
+    const std::string chunk = R"(data: {"choices":[{}],"model":"m"})"
+                              "\n\n";
+    const std::string other = "data: {\"choices\":[{}]}\n\n";
+    const std::string begun =
+        R"(data: {"type":"response.created","response":{"model":"m"}})"
+        "\n\n";
+    const std::string error =
+        "event: error\ndata: {\"error\":{\"message\":\"no\"}}\n\n";
+    const std::string failed =
+        "data: "
+        "{\"type\":\"response.failed\",\"response\":{\"usage\":null}}\n\n";
+    const std::string done = "data: [DONE]\n\n";
+    const std::string figures = R"(data: {"usage":{"prompt_tokens":1,)"
+                                R"("completion_tokens":2}})"
+                                "\n\n";
+    for (const auto &[body, usage] :
+         std::vector<std::pair<std::string, std::string>>{
+             {error, "error"},
+             {other + other + error, "error"},
+             {other + other + other + error, "error broken-off"},
+             {chunk + error, "of m error broken-off"},
+             {chunk + error + done, "of m complete error broken-off"},
+             {chunk + error + figures + done,
+              "in 1 out 2 of m complete error broken-off"},
+             {begun + error, "of m error broken-off"},
+             {begun + failed, "of m complete error"},
+             {begun + error + failed, "of m complete error"},
+             {failed, "complete error"},
+         }) {
+        for_each_cut(body, [&](auto read) {
+            EXPECT_EQ(usage_of(read), usage) << body;
+        });
+    }
+}
+
+// As Groq has it.
+TEST(Usage, AnErrorWithTheAnswerInIt) {
+    const std::string with = R"({"error":{"code":"json_validate_failed",)"
+                             R"("failed_generation":)";
+    for (std::string text : {R"("{\"a\":")", R"("")"}) {
+        for_each_cut(with + text + "}}", [](auto read) {
+            EXPECT_EQ(usage_of(read), "complete error broken-off");
+        });
+        EXPECT_EQ(usage_of_body("data: " + with + text + "}}\n\n"),
+                  "error broken-off");
+    }
+    EXPECT_EQ(usage_of_body(with + "null}}"), "complete error");
+    EXPECT_EQ(usage_of_body(R"({"error":{},"failed_generation":"x"})"),
+              "complete error");
 }
 
 TEST(Usage, DeepNestingIsPassedOver) {
