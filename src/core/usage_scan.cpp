@@ -1,12 +1,19 @@
 #include "usage_scan.hpp"
 
-#include <algorithm>
-#include <limits>
-
 #include "ascii.hpp"
 #include "provider_refusal.hpp"
 
 namespace keystile {
+namespace {
+
+// Gemini's: a batch, or a video that is being made.
+bool is_operation(std::string_view name) noexcept {
+    return name.starts_with("batches/") ||
+           (name.starts_with("models/") &&
+            name.find("/operations/") != name.npos);
+}
+
+}  // namespace
 
 struct UsageScan::Members {
     // input_tokens_details, prompt_tokens_details; of the Realtime interface,
@@ -81,8 +88,12 @@ struct UsageScan::Members {
     }};
     static constexpr JsonShape kWrapped{kWrappedMembers};
 
-    static constexpr std::array<JsonMember, 14> kTextMembers{{
+    static constexpr std::array<JsonMember, 18> kTextMembers{{
         {"type", kType},
+        {"object", kObject},
+        {"name", kName},
+        {"processing_status", kBatchStatus},
+        {"request_id", kRequestId},
         {"code", kErrorName},
         {"status", kStatus},
         {"status_code", kStatusCode},
@@ -185,10 +196,11 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
     switch (value.field) {
     case kType:
         event_ = event_ == Event::error ? event_ : event_of(value.text);
+        is_batch_ = is_batch_ || value.text == "message_batch";
         has_type_ = true;
         break;
     case kStatus:
-        is_pending_ = value.text == "queued" || value.text == "in_progress";
+        take_status_text(value.text);
         [[fallthrough]];
     case kStatusCode:
         take_status(value);
@@ -218,6 +230,18 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         has_answer_ = has_answer_ || value.kind == JsonKind::text ||
                       value.kind == JsonKind::long_text;
         break;
+    case kObject:
+        is_batch_ = is_batch_ || value.text == "batch";
+        break;
+    case kName:
+        is_batch_ = is_batch_ || is_operation(value.text);
+        break;
+    case kBatchStatus:
+        take_status_text(value.text);
+        break;
+    case kRequestId:
+        has_request_id_ = value.kind == JsonKind::text;
+        break;
     case kIterations:
         iterations_ = {};
         break;
@@ -234,6 +258,15 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         take_count(value);
         break;
     }
+}
+
+// Of an answer, or of a batch.
+void UsageScan::take_status_text(std::string_view text) noexcept {
+    constexpr std::string_view cancel = "cancel";
+    is_pending_ = text == "queued" || text == "in_progress";
+    is_cancelled_ =
+        is_cancelled_ ||
+        equals_ignoring_case(text.substr(0, cancel.size()), cancel);
 }
 
 void UsageScan::take_status(const JsonValue &value) noexcept {
@@ -282,6 +315,14 @@ void UsageScan::close_text() noexcept {
     ends_answer_ = is_last || was_beside_ || event_ == Event::error;
 }
 
+// Whether a model is asked, but its answer is no part of this: it is that to a
+// batch, or is fetched by its id. To cancel a batch asks for none.
+bool UsageScan::is_deferred() const noexcept {
+    bool is_lone_id = has_request_id_ && !has_type_ && seen_ == 0 &&
+                      !is_error_ && model_.view().empty();
+    return (is_batch_ && !is_cancelled_) || is_lone_id;
+}
+
 // Whether there was an answer before this text: it names its model, or is some
 // events long, of which the first may be no part of it.
 bool UsageScan::has_begun() const noexcept {
@@ -291,66 +332,6 @@ bool UsageScan::has_begun() const noexcept {
 
 bool UsageScan::has(Field field) const noexcept {
     return (seen_ >> (field - kCounters) & 1) != 0;
-}
-
-UsageScan::Count UsageScan::count(Field field) const noexcept {
-    auto index = static_cast<std::size_t>(field - kCounters);
-    return has(field) ? Count{counts_[index]} : std::nullopt;
-}
-
-void UsageScan::add(std::uint64_t &sum, std::uint64_t count) noexcept {
-    sum = *UsageScan::sum(sum, count);
-}
-
-// Of those that are there.
-UsageScan::Count UsageScan::sum(Count a, Count b) noexcept {
-    constexpr auto max = std::numeric_limits<std::uint64_t>::max();
-    if (!a || !b) {
-        return a ? a : b;
-    }
-    return *a > max - *b ? max : *a + *b;
-}
-
-Usage UsageScan::usage() const noexcept {
-    auto first = [this](Field a, Field b) {
-        return has(a) ? count(a) : count(b);
-    };
-
-    Usage all;
-    if (has(kGeminiPrompt)) {
-        all.input = sum(count(kGeminiPrompt), count(kGeminiToolPrompt));
-        all.output = sum(count(kGeminiOutput), count(kGeminiThoughts));
-        all.cached = count(kGeminiCached);
-        all.reasoning = count(kGeminiThoughts);
-    } else {
-        all.input = first(kInput, kPrompt);
-        all.output = first(kOutput, kCompletion);
-        if (has(kInput)) {
-            all.input =
-                sum(all.input, sum(count(kCacheRead), count(kCacheCreated)));
-        } else if (all.input && all.output &&
-                   count(kTotal) > sum(all.input, all.output)) {
-            all.output = *count(kTotal) - *all.input;
-        }
-        all.cached = first(kCached, kCacheRead);
-        all.cache_written = first(kCacheWritten, kCacheCreated);
-        all.reasoning = count(kReasoning);
-    }
-    if (has(kInput) && has(kOutput)) {
-        all.mixed =
-            iterations_.input > *all.input || iterations_.output > *all.output;
-        all.input = std::max(*all.input, iterations_.input);
-        all.output = std::max(*all.output, iterations_.output);
-    }
-    all.model = model_;
-    all.texts = texts_;
-    all.complete = is_complete_;
-    all.error = is_error_;
-    all.broke_off = is_error_ && (broke_off_ || has_answer_);
-    all.blames_credential = is_error_ && blames_credential_;
-    all.error_status = is_error_ ? status_ : std::uint16_t{0};
-    all.is_token_count = has(kTokenCount) && !all.input && !all.output;
-    return all;
 }
 
 void UsageScan::forget_figures() noexcept {
@@ -368,6 +349,7 @@ void UsageScan::start_answer() noexcept {
     is_error_ = false;
     broke_off_ = false;
     has_answer_ = false;
+    is_batch_ = is_cancelled_ = has_request_id_ = false;
     blames_credential_ = false;
 }
 

@@ -125,6 +125,10 @@ private:
         kErrorName,
         kErrorMessage,
         kErrorAnswer,
+        kName,
+        kObject,
+        kBatchStatus,
+        kRequestId,
         kId,
         kIterations,
         kIterationInput,
@@ -172,6 +176,8 @@ private:
     void blame(bool is_known) noexcept;
     void close_text() noexcept;
     bool has_begun() const noexcept;
+    void take_status_text(std::string_view text) noexcept;
+    bool is_deferred() const noexcept;
     bool has(Field field) const noexcept;
     Count count(Field field) const noexcept;
 
@@ -193,9 +199,12 @@ private:
     bool is_complete_ = false;
     bool is_error_ = false;
     bool broke_off_ = false;
-    bool has_answer_ = false;   // in an error
-    bool ends_answer_ = false;  // the text does
-    bool was_beside_ = false;   // that text was
+    bool has_answer_ = false;      // in an error
+    bool is_batch_ = false;        // it says that one was made
+    bool is_cancelled_ = false;    // and that it is no more
+    bool has_request_id_ = false;  // by which an answer is fetched (xAI)
+    bool ends_answer_ = false;     // the text does
+    bool was_beside_ = false;      // that text was
 };
 
 }  // namespace keystile

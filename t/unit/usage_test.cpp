@@ -268,6 +268,39 @@ TEST(Usage, AnErrorWithTheAnswerInIt) {
               "complete error");
 }
 
+// What it costs is yet to come.
+TEST(Usage, OfAnswersThatAreFetchedLater) {
+    for (auto body : {
+             R"({"id":"msgbatch_1","type":"message_batch",)"
+             R"("processing_status":"in_progress"})",
+             R"({"id":"b","object":"batch","status":"validating"})",
+             R"({"status":"QUEUED","object":"batch","id":"b"})",
+             R"({"name":"batches/1","metadata":{"state":"x"}})",
+             R"({"name":"models/veo-3/operations/1"})",
+             R"({"request_id":"0e8f"})",
+         }) {
+        for_each_cut(
+            body, [&](auto read) { EXPECT_EQ(usage_of(read), "") << body; });
+    }
+    EXPECT_EQ(
+        usage_of_body(R"({"object":"batch","model":"m",)"
+                      R"("usage":{"input_tokens":0,"output_tokens":0}})"),
+        "in 0 out 0 of m");
+    for (auto body : {
+             R"({"type":"message_batch","processing_status":"canceling"})",
+             R"({"object":"batch","status":"cancelling"})",
+             R"({"status":"CANCELLATION_REQUESTED","object":"batch"})",
+             R"({"name":"files/1","object":"file","x":{"request_id":"1"}})",
+             R"({"object":"list","data":[{"object":"batch"}]})",
+             R"({"type":"x","request_id":"1"})",
+         }) {
+        EXPECT_EQ(usage_of_body(body), "complete") << body;
+    }
+    EXPECT_EQ(usage_of_body(R"({"type":"error","error":{},)"
+                            R"("request_id":"1"})"),
+              "complete error");
+}
+
 TEST(Usage, DeepNestingIsPassedOver) {
     std::string deep(2'000'000, '[');
     deep += std::string(2'000'000, ']');
