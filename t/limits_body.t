@@ -6,12 +6,16 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Await;
+use IO::Compress::Gzip qw(gzip);
 use Metered;
+use Mojo::JSON qw(encode_json);
 use Wire;
 
 my $nginx = Metered->new(clients => {
     spent => {models => ['gpt-5*'], limits => [{requests => 1, per => 'month'}]},
     slow  => {models => ['gpt-5*'], limits => [{concurrent => 2}]},
+    packs => {models => ['gpt-5*'], limits => [
+        {requests => 3, per => 'month'}, {tokens => 9999, per => 'month'}]},
     other => {models => ['gpt-5*'],
         limits => [{requests => 1, per => 'month', model => 'gpt-5-pro'}]},
 })->serve;
@@ -64,6 +68,38 @@ subtest 'a limit on a model' => sub {
     is $wire->response->status, 200, 'is asked when the model is known';
     is $nginx->turn('other', json => {model => 'gpt-5-pro'})->status, 429,
         'and then is in force';
+};
+
+# A body that was refused after a worker had unpacked megabytes could be sent
+# again and again.
+subtest 'what is packed, and refused' => sub {
+    my $limits = sub {
+        my $client = $nginx->client_of($nginx->idle, 'packs');
+        is_deeply [map { $_->{reserved_value} } @{$client->{limits}}], [0, 0],
+            'nothing is set aside';
+        is $client->{totals}{requests} // 0, 0, 'it is no request';
+        return [map { $_->{current_value} } @{$client->{limits}}];
+    };
+    my $send = sub ($status, $code, $body) {
+        gzip(\$body => \my $packed);
+        my $r = $nginx->turn('packs', body => $packed,
+            headers => ['Content-Encoding' => 'gzip']);
+        is $r->status, $status, "a $status";
+        like $r->body, qr/$code/, "of $code";
+    };
+    $provider->requests([]);
+    my $noise = join '', map { int rand 1e9 } 1 .. 10_000;
+    my $large = encode_json({model => 'o3', input => [$noise, 'x' x 2e6]});
+    $send->(400, 'model_not_allowed', '{"model":"o3"}');
+    is_deeply $limits->(), [0, 0], 'a small one does not count';
+    $send->(400, 'model_not_allowed', $large);
+    is_deeply $limits->(), [1, 0], 'a large one does, in limits of requests';
+    $send->(400, 'bad_request_body', "$large,");
+    is_deeply $limits->(), [2, 0], 'also one that is no JSON';
+    $send->(413, 'payload_too_large', encode_json({input => 'x' x 30e6}));
+    is_deeply $limits->(), [3, 0], 'and one that is much larger than was sent';
+    $send->(429, 'usage_limit_reached', $large);
+    is_deeply $provider->requests, [], 'none of them goes up';
 };
 
 $nginx->stop;

@@ -27,6 +27,11 @@ public:
     bool is_complete() const noexcept { return state_ == State::ended; }
     bool is_broken() const noexcept { return state_ == State::broken; }
 
+    // Bytes that were read, and those of them that were of streams with nothing
+    // in them.
+    std::uint64_t bytes_read() const noexcept { return read_; }
+    std::uint64_t bytes_barren() const noexcept { return barren_; }
+
 protected:
     enum class State : std::uint8_t { begun, inside, ended, broken };
 
@@ -47,7 +52,13 @@ protected:
     char *room() noexcept { return room_.data(); }
 
 private:
+    void count(const Step &done) noexcept;
+
     std::array<char, kRoom> room_;
+    std::uint64_t read_ = 0;
+    std::uint64_t barren_ = 0;
+    std::uint64_t read_of_stream_ = 0;
+    bool is_barren_ = true;  // the stream, so far
     State state_ = State::begun;
     bool is_full_ = false;  // room_ was: there may be more without more input
 };
@@ -65,10 +76,22 @@ std::string_view BodyDecoder::Layer::next(std::string_view &piece) noexcept {
         !piece.empty()) {
         done.state = State::broken;  // it would be given the same for ever
     }
+    count(done);
     state_ = done.state;
     is_full_ = state_ == State::inside && done.written == kRoom;
     piece.remove_prefix(done.read);
     return {room_.data(), done.written};
+}
+
+void BodyDecoder::Layer::count(const Step &done) noexcept {
+    read_ += done.read;
+    read_of_stream_ += done.read;
+    is_barren_ = is_barren_ && done.written == 0;
+    if (done.state == State::ended) {
+        barren_ += is_barren_ ? read_of_stream_ : 0;
+        read_of_stream_ = 0;
+        is_barren_ = true;
+    }
 }
 
 // gzip (RFC 1952), whose members may be several, and deflate, by which RFC 9110
@@ -210,7 +233,9 @@ BodyDecoder::Layer::Step BodyDecoder::Zstd::step(
     return {in.pos, out.pos, state};
 }
 
-BodyDecoder::BodyDecoder(std::uint64_t most) noexcept { left_.fill(most); }
+BodyDecoder::BodyDecoder(std::uint64_t most) noexcept : most_{most} {
+    left_.fill(most);
+}
 
 BodyDecoder::~BodyDecoder() = default;
 
@@ -289,10 +314,35 @@ bool BodyDecoder::yield(std::size_t level, std::string_view part,
         return stop(State::too_large);
     }
     left_[level] -= part.size();
+    if (!is_plain() && is_blown_up(level)) {
+        return stop(State::too_large);
+    }
     if (level > 0) {
         return decode(level, part, visitor);
     }
     return visitor.visit(visitor.to, part) || stop(State::left);
+}
+
+// A stream in which there is nothing may be in another coding.
+bool BodyDecoder::is_blown_up(std::size_t level) const noexcept {
+    auto come = most_ - left_[level];
+    if (come <= kHeadStart) {
+        return false;
+    }
+    auto read = layers_[count_ - 1]->bytes_read();
+    std::uint64_t barren = 0;
+    for (std::size_t i = level; i < count_; i++) {
+        barren += layers_[i]->bytes_barren();
+    }
+    return barren >= read || come / kMostTimes > read - barren;
+}
+
+std::uint64_t BodyDecoder::unpacked() const noexcept {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < count_; i++) {
+        sum += most_ - left_[i];
+    }
+    return sum;
 }
 
 bool BodyDecoder::stop(State state) noexcept {

@@ -22,7 +22,11 @@ public:
     static constexpr std::size_t kMostCodings = 3;
 
     // Decodes to `most` bytes at most, in each layer; a body without a coding
-    // is as large at most.
+    // is as large at most. Wherever it is, more than kHeadStart of it is not
+    // over kMostTimes what was read by then: streams in which there is nothing,
+    // as frames to be skipped, do not count as read.
+    static constexpr std::uint64_t kHeadStart = 4 * 1024 * 1024;
+    static constexpr std::uint64_t kMostTimes = 100;
     explicit BodyDecoder(std::uint64_t most) noexcept;
     ~BodyDecoder();
     BodyDecoder(const BodyDecoder &) = delete;
@@ -52,10 +56,13 @@ public:
     bool is_complete() const noexcept;
 
     // Frees what the codings needed, as an error does, too. Nothing but
-    // is_too_large() may be called then.
+    // is_too_large() and unpacked() may be called then.
     void close() noexcept;
 
-    // The error was that `most` was exceeded.
+    // The bytes that came out of all codings together.
+    std::uint64_t unpacked() const noexcept;
+
+    // The error was that more came out than may.
     bool is_too_large() const noexcept { return state_ == State::too_large; }
 
 private:
@@ -76,11 +83,13 @@ private:
                 const Visitor &visitor) noexcept;
     bool yield(std::size_t level, std::string_view part,
                const Visitor &visitor) noexcept;
+    bool is_blown_up(std::size_t level) const noexcept;
     bool stop(State state) noexcept;
 
     // As they were applied: the last is the outermost.
     std::array<std::unique_ptr<Layer>, kMostCodings> layers_;
     std::array<std::uint64_t, kMostCodings> left_;  // that each may yield
+    std::uint64_t most_;
     std::size_t count_ = 0;
     State state_ = State::reading;
 };

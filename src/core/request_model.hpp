@@ -37,6 +37,9 @@ public:
     // It is unreadable since its text is too large.
     bool is_too_large() const noexcept { return decoder_.is_too_large(); }
 
+    // The bytes that came out of its codings.
+    std::uint64_t unpacked() const noexcept { return decoder_.unpacked(); }
+
 private:
     BodyDecoder decoder_;
     TurnRequestReader reader_;

@@ -56,11 +56,13 @@ bool find_room_for_stream(ngx_http_request_t *r, Exchange &exchange,
     return find_room(r, exchange, MeterZone::Scope::stream);
 }
 
+constexpr std::uint64_t kMegabyte = 1024 * 1024;
+
 // A body that unpacks to more than that is not read on: a few hundred bytes,
-// packed three times, would keep a worker busy for seconds.
+// packed three times, would keep a worker busy for seconds. Texts that a model
+// can take, and pictures, which do not get smaller, are well below it.
 std::uint64_t most_decoded(ngx_http_request_t *r) noexcept {
-    constexpr std::uint64_t unlimited = 128 * 1024 * 1024;
-    constexpr std::uint64_t least = 1024 * 1024;
+    constexpr std::uint64_t unlimited = 128 * kMegabyte;
     constexpr std::uint64_t times = 100;  // as large as what was sent
     auto *clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
@@ -69,7 +71,8 @@ std::uint64_t most_decoded(ngx_http_request_t *r) noexcept {
                     : static_cast<std::uint64_t>(clcf->client_max_body_size);
     auto sent = static_cast<std::uint64_t>(
         ngx_max(r->headers_in.content_length_n, off_t{0}));
-    return ngx_min(most, ngx_max(least, sent * times));
+    auto unpacked = ngx_min(sent * times, 16 * kMegabyte + 4 * sent);
+    return ngx_min(most, ngx_max(kMegabyte, unpacked));
 }
 
 // Whether the body is JSON by what its headers say, in codings that can be
@@ -100,10 +103,11 @@ bool read_type_and_codings(ngx_http_request_t *r, const Exchange &exchange,
     return good && has_type;
 }
 
-// What the body asks for, of which nothing is taken for granted.
+// What the body asks for, of which nothing is taken for granted; and whether
+// that took more than the same bytes would have, had they not been packed.
 std::optional<Denial> read_model(ngx_http_request_t *r,
-                                 const Exchange &exchange,
-                                 ModelName &model) noexcept {
+                                 const Exchange &exchange, ModelName &model,
+                                 bool &costly) noexcept {
     auto *reader = ngx::make_owned<RequestModel>(r->pool, most_decoded(r));
     if (reader == nullptr) {
         return Denial::metering_unavailable;
@@ -114,6 +118,7 @@ std::optional<Denial> read_model(ngx_http_request_t *r,
                      return true;
                  });
     auto request = reader->end();
+    costly = reader->unpacked() > kMegabyte;
     if (reader->is_too_large()) {
         return Denial::body_too_large;
     }
@@ -139,15 +144,19 @@ bool has_body(ngx_http_request_t *r) noexcept {
 
 bool check_model(ngx_http_request_t *r, Exchange &exchange,
                  ModelName &model) noexcept {
-    if (auto denial = read_model(r, exchange, model)) {
-        exchange.refuse(*denial);
-        return false;
+    bool costly = false;
+    auto denial = read_model(r, exchange, model, costly);
+    if (!denial && !may_use(client_of(exchange)->models, model.view())) {
+        denial = Denial::model_not_allowed;
     }
-    if (!may_use(client_of(exchange)->models, model.view())) {
-        exchange.refuse(Denial::model_not_allowed);
-        return false;
+    if (!denial) {
+        return true;
     }
-    return true;
+    if (costly && exchange.meter != nullptr) {
+        exchange.meter->charge_request();
+    }
+    exchange.refuse(*denial);
+    return false;
 }
 
 // The caller's, or else what the rule adds.

@@ -95,6 +95,18 @@ std::optional<UsedUp> Meter::find_used_up(
                                    ngx_time());
 }
 
+void Meter::charge_request() noexcept {
+    if (ledger_.limits.empty() || zone_.place == 0) {
+        return;
+    }
+    {
+        ZoneLock lock{zone_};
+        MeterZone::charge(ledger_.limits, ledger_.states, {}, true, {},
+                          ngx_time());
+    }
+    note_change(*zone_.meter);
+}
+
 // The name that the provider gives the model may have a date that the request
 // leaves out, or the other way round.
 Picodollars Meter::cost(const Usage &usage, const Turn &turn) const noexcept {

@@ -58,6 +58,10 @@ public:
     // on; of the limits on a model, for those of this one, if it is known.
     std::optional<UsedUp> find_used_up(std::string_view model) const noexcept;
 
+    // Counts one in the limits of `requests`, and nowhere else: of a request
+    // that is refused, and took too much to be refused again and again.
+    void charge_request() noexcept;
+
     // Counts a turn that is over, once for each reserve().
     void settle(Turn &turn, const Outcome &outcome) noexcept;
 

@@ -272,6 +272,56 @@ TEST(BodyDecoder, Bombs) {
     EXPECT_TRUE(decode("", skipped).is_too_large);
 }
 
+// Bytes that came out until it was refused; 0 if it was not.
+std::uint64_t blown_up(std::string_view codings, std::string_view body) {
+    BodyDecoder decoder{std::uint64_t{128} << 20U};
+    EXPECT_TRUE(decoder.add(codings));
+    std::uint64_t size = 0;
+    in_pieces(body, 16384, [&](std::string_view piece) {
+        decoder.take(piece, [&size](std::string_view part) {
+            size += part.size();
+            return true;
+        });
+    });
+    EXPECT_EQ(decoder.unpacked() >= size, !codings.empty());
+    return decoder.is_too_large() ? size : 0;
+}
+
+// What carries nothing is not sent for it: frames to be skipped, of which one
+// may be as large as the rest is small, and empty members of gzip.
+TEST(BodyDecoder, BombsWithMuchAroundThem) {
+    constexpr std::size_t many = 30'000'000;
+    constexpr std::size_t some = BodyDecoder::kHeadStart + 32768;
+    const std::string bomb = zstd_stream("x", 21, many);
+    std::string noise(1'300'000, '\0');
+    std::minstd_rand random{1};
+    for (char &byte : noise) {
+        byte = static_cast<char>(random() >> 8U);
+    }
+    std::string skipped{"\x50\x2A\x4D\x18", 4};
+    for (unsigned shift : {0U, 8U, 16U, 24U}) {
+        skipped += static_cast<char>(noise.size() >> shift);
+    }
+    skipped += noise;
+    std::string empty;
+    for (int i = 0; i < 20'000; i++) {
+        empty += gzipped("");
+    }
+    const std::string zeros(many, '\0');
+    for (auto [codings, body] : {std::pair{"zstd", bomb},
+                                 {"zstd", skipped + bomb},
+                                 {"zstd", bomb + skipped},
+                                 {"zstd, gzip", gzipped(skipped + bomb)},
+                                 {"gzip", empty + gzipped(zeros)}}) {
+        auto size = blown_up(codings, body);
+        EXPECT_GT(size, 0U) << codings;
+        EXPECT_LE(size, some) << codings;
+    }
+    // What is large, and packs well enough.
+    EXPECT_EQ(blown_up("zstd", zstd_stream(noise, 21, some)), 0U);
+    EXPECT_EQ(blown_up("", zeros), 0U);
+}
+
 TEST(BodyDecoder, AnErrorIsForGood) {
     BodyDecoder decoder{kMost};
     ASSERT_TRUE(decoder.add("gzip"));
