@@ -61,6 +61,11 @@ sub begun ($request) {
     return $request->begin(200, ['Content-Type' => 'text/event-stream']);
 }
 
+# Tokens that the limit has counted.
+sub charged () {
+    return $nginx->client_of($nginx->idle, 'ci')->{limits}[1]{current_value};
+}
+
 # What was under way when the client went: [how far the provider is, growth].
 # Reserved tokens of a turn that nobody can see are charged, not counted.
 my %MISSING = (requests => 1, usage_missing => 1);
@@ -211,7 +216,7 @@ const ask = (end) => new Promise((resolve) => {
     });
     stream.on('error', () => {});
     stream.on('close', resolve);
-    stream.end('{"model":"gpt-5.1"}');
+    stream.end(`{"model":"gpt-5.1","input":"${'x'.repeat(400_000)}"}`);
 });
 for (const end of JSON.parse(ends)) await ask(end);
 session.destroy();
@@ -221,6 +226,7 @@ JS
         begun($request)->chunk($FIRST);
         $request->chunk($EVENTS)->last_chunk if $asked++ % 2;
     });
+    my $before = charged();
     is_deeply $nginx->growth('ci', sub {
         my $child = Child->start(command => ['node', $script,
             $nginx->port('_TLS'), key_of('ci'),
@@ -230,6 +236,8 @@ JS
     }), {requests => 4, usage_missing => 2, figures(input => 80, output => 4)},
         'two are whole, two aborted';
     at_rest('all');
+    cmp_ok charged() - $before, '>=', 200_000,
+        'of which each is charged by its body, though that came without a size';
 };
 
 # What a body would cost was judged by its head alone, where its model was not
@@ -238,16 +246,38 @@ subtest 'a model late in the body' => sub {
     my $text = 'x' x 400_000;
     for my $body (qq({"model":"gpt-5.1","input":"$text"}),
         qq({"input":"$text","model":"gpt-5.1"})) {
-        my $charged = sub {
-            $nginx->client_of($nginx->idle, 'ci')->{limits}[1]{current_value};
-        };
-        my $before = $charged->();
+        my $before = charged();
         $provider->forget->hold;
         my $wire = $nginx->start_turn('ci', body => $body);
         $provider->next_request;
         $wire->close;
-        cmp_ok $charged->() - $before, '>=', 100_000,
+        cmp_ok charged() - $before, '>=', 100_000,
             'is charged: ' . substr $body, 0, 10;
+    }
+};
+
+# It was taken for one of 8192 tokens.
+subtest 'a body that does not say its size' => sub {
+    my $body   = '{"model":"gpt-5.1","input":"' . 'x' x 400_000 . '"}';
+    my $chunks = sprintf "%x\r\n%s\r\n0\r\n\r\n", length $body, $body;
+    for my $place (qw(v1 unbuffered)) {
+        my %charged;
+        for my $framing (['Content-Length: ' . length $body, $body],
+            ['Transfer-Encoding: chunked', $chunks]) {
+            my $before = charged();
+            $provider->forget->hold;
+            my $wire = Wire->connect($nginx->port)->expect('POST');
+            $wire->write("POST /$place/responses HTTP/1.1\r\nHost: a\r\n"
+                . 'Authorization: Bearer ' . key_of('ci') . "\r\n"
+                . "Content-Type: application/json\r\n$framing->[0]\r\n\r\n"
+                . $framing->[1]);
+            my $request = $provider->next_request;
+            is length $request->body, length $body, 'all of it went up';
+            $wire->close;
+            $charged{charged() - $before} = 1;
+        }
+        is_deeply [keys %charged], [int(length($body) / 4) + 2048],
+            "/$place: is charged for its bytes";
     }
 };
 

@@ -242,9 +242,13 @@ void Exchange::settle_meter() noexcept {
     // A later location may have refused what an earlier one set aside.
     if (is_http || !meter->http_turn.held.empty()) {
         auto outcome = outcome_of_http();
-        if (outcome.was_sent && r_->headers_in.content_length_n > 0) {
-            meter->sent(
-                static_cast<std::size_t>(r_->headers_in.content_length_n));
+        auto &likely = meter->http_turn.likely_input;
+        // Also where it was not known before the body was there.
+        auto bytes = static_cast<std::size_t>(
+            ngx_max(r_->headers_in.content_length_n, off_t{0}));
+        likely = ngx_max(likely, bytes / Meter::kBytesOfToken);
+        if (outcome.was_sent) {
+            meter->sent(bytes);
         }
         meter->reader = meter->error_reader = nullptr;
         meter->settle(meter->http_turn, outcome);
