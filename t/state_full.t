@@ -12,7 +12,9 @@ use Mojo::File qw(path);
 use Provider;
 
 my $provider = Provider->new;
-my $nginx    = Kept->new(provider => $provider, clients => {ci => {}});
+my @more     = map {"more-$_"} 1 .. 99;    # over 4096 bytes of a state
+my $nginx    = Kept->new(provider => $provider,
+    clients => {map { $_ => {} } 'ci', @more});
 my $dir      = path($nginx->dir, 'state');
 plan skip_all => 'no file system can be mounted here'
     if $> != 0 || system 'mount', '-t', 'tmpfs', '-o', 'size=64k,mode=755',
@@ -31,14 +33,16 @@ sub requests () {
 
 is $nginx->turn('ci')->status, 200, 'a turn';
 $nginx->await_save;
-is scalar(grep { -s $nginx->state_file($_) } '', '.2'), 1, 'is saved';
+await 'both files to be written',
+    sub { !grep { !-s $nginx->state_file($_) } '', '.2' };
 
-# The other file has no block of the disk yet.
+# Each of them has one block of the disk.
 open my $rest, '>', "$dir/rest" or die "rest: $!";
 1 while syswrite $rest, 'x' x 4096;
 close $rest;
 
-is $nginx->turn('ci')->status, 200, 'another, with the disk full';
+is scalar(grep { $nginx->turn($_)->status != 200 } 'ci', @more), 0,
+    'others, with the disk full';
 my $failures;
 await 'a failure', sub {
     $failures = $nginx->status->{state}{failures};
@@ -52,6 +56,7 @@ unlink "$dir/rest" or die "rest: $!";
 $nginx->await_save;
 $nginx->quit->again;
 is requests(), 3, 'with room again, all of it is saved';
+is $nginx->totals($more[-1])->{requests}, 1, 'of others, too';
 
 $nginx->tolerate(qr/cannot write the state/)->stop;
 unmount();

@@ -41,7 +41,7 @@ void note_unsaved(Zone &zone, Unsaved why) noexcept {
     auto bit = 1U << number;
     zone.meter->save_failures.fetch_add(1);
     if ((zone.meter->unsaved_said.fetch_or(bit) & bit) == 0) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+        ngx_log_error(NGX_LOG_ERR, zone.shm->shm.log, 0,
                       "the state of keystile zone \"%V\" is not saved: %s",
                       &zone.name, kReasons[number]);
     }
@@ -127,7 +127,7 @@ bool finish(StateSave &save) noexcept {
     } else {
         meter.changed.store(true);
         meter.save_failures.fetch_add(1);
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, error,
+        ngx_log_error(NGX_LOG_ERR, save.zone->shm->shm.log, error,
                       "cannot write the state of keystile zone \"%V\"; "
                       "the one before is kept",
                       &save.zone->name);
@@ -138,7 +138,7 @@ bool finish(StateSave &save) noexcept {
 
 // What is written with the lock held goes to memory: a disk may be slow.
 bool write_some(StateSave &save) noexcept {
-    save.part.emplace(ngx_cycle->log);
+    save.part.emplace(save.zone->shm->shm.log);
     bool more;
     {
         ZoneLock lock{*save.zone};
@@ -174,7 +174,7 @@ StateSave *save_of(Zone &zone) noexcept {
         zone.save->zone = &zone;
         zone.save->event.handler = go_on;
         zone.save->event.data = zone.save;
-        zone.save->event.log = ngx_cycle->log;
+        zone.save->event.log = zone.shm->shm.log;
     }
     return zone.save;
 }
