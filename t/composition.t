@@ -240,4 +240,47 @@ subtest 'realip: whom proxies of ours forward for' => sub {
     $nginx->stop;
 };
 
+# What asks for a variable of keystile before realip has looked was answered by
+# the address of the proxy, and so was the request.
+subtest 'realip in a location, behind a variable' => sub {
+    my $nginx = Nginx->new;
+    plan skip_all => 'this nginx has no realip'
+        if !$nginx->is_built_with('http_realip_module');
+    my $plain = Provider->new;
+    $nginx->key_file('openai.key', KEY);
+    $nginx->client_file({clients => [
+        {id => 'near', keys => [caller_key('ada')], from => ['127.0.0.1']},
+        {id => 'far', keys => [caller_key('other')], from => ['203.0.113.5']},
+    ]});
+    $nginx->start(<<'CONF', PROVIDER => $plain->address);
+    keystile_credential  openai %%DIR%%/openai.key;
+    keystile_client_keys team   %%DIR%%/clients.json;
+    keystile_admit       team;
+    keystile_inject      openai;
+    keystile_allow       POST /**;
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / {
+            set_real_ip_from 127.0.0.1;
+            real_ip_header   X-Forwarded-For;
+            set              $who $keystile_client;
+            keystile_pass    http://%%PROVIDER%%;
+        }
+    }
+CONF
+    my $verdict = Verdict->new(provider => $plain, key => KEY,
+        secrets => [caller_key('ada'), caller_key('other')]);
+    my $ask = sub ($caller, @address) {
+        return asks($nginx, [Authorization => 'Bearer ' . caller_key($caller),
+            map { ('X-Forwarded-For' => $_) } @address]);
+    };
+    $verdict->refused('near, who says to be far', $ask->('ada', '203.0.113.5'),
+        403, 'address_not_allowed');
+    $verdict->admitted('near', $ask->('ada'));
+    $verdict->admitted('far', $ask->('other', '203.0.113.5'));
+    $verdict->refused('far, who is near', $ask->('other'), 403,
+        'address_not_allowed');
+    $nginx->stop;
+};
+
 done_testing;

@@ -121,14 +121,19 @@ Exchange *Exchange::of(ngx_http_request_t *r) noexcept {
 }
 
 const Decision &Exchange::decide(const Route &route) noexcept {
-    bool refused = decision_ && !decision_->has_value();
-    bool same = decided_for_ == &route &&
+    bool moved = decided_peer_ != r_->connection->sockaddr && !taken_back_;
+    bool refused = decision_ && !decision_->has_value() && !moved;
+    bool same = !moved && decided_for_ == &route &&
                 ngx::view(decided_method_) == ngx::view(r_->method_name);
     if (refused || same) {
         return *decision_;
     }
 
+    if (moved) {
+        decision_.reset();  // nor is the identity kept
+    }
     decision_ = make_decision(route);
+    decided_peer_ = r_->connection->sockaddr;
     decided_for_ = &route;
     decided_method_ = r_->method_name;
     if (!*decision_) {
@@ -175,6 +180,7 @@ Refusal *Exchange::take_back(Denial denial) noexcept {
         refusal.client = refusal.identity.client->id;
     }
     decision_ = Decision{refusal};
+    taken_back_ = true;
     return &decision_->error();
 }
 

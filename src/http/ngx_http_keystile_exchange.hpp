@@ -35,8 +35,9 @@ public:
     static Exchange *of(ngx_http_request_t *r) noexcept;
 
     // Decides on the main request in its present location, which must have a
-    // route; once for each location it comes to. A refusal stands, and the
-    // caller's identity is kept, over redirects. One log line per refusal.
+    // route; once for each location it comes to, and anew once realip has found
+    // another address. Otherwise a refusal stands, and the caller's identity is
+    // kept, over redirects. One log line per refusal.
     const Decision &decide(const Route &route) noexcept;
 
     // The decision, or null before the first.
@@ -158,6 +159,8 @@ private:
     std::size_t request_id_size_ = 0;
     const Route *decided_for_ = nullptr;
     ngx_str_t decided_method_ = ngx_null_string;
+    const sockaddr *decided_peer_ = nullptr;
+    bool taken_back_ = false;  // the decision, which was an admission
     std::optional<Decision> decision_;
     bool presents_own_ = false;
     bool settled_ = false;
