@@ -99,6 +99,26 @@ subtest 'passed as sent' => sub {
     }
 };
 
+# To have been asked is not undone by what its answer is like.
+subtest 'conditions are for the provider' => sub {
+    my @reply = (200, ['ETag' => '"a"',
+        'Last-Modified' => 'Sun, 06 Nov 2022 08:49:37 GMT'], '{"a":1}');
+    for my $method (qw(POST GET)) {
+        for my $condition (['If-Match' => '"b"'], ['If-None-Match' => '*'],
+            ['If-None-Match' => '"a"'],
+            ['If-Modified-Since'   => 'Sun, 06 Nov 2022 08:49:37 GMT'],
+            ['If-Unmodified-Since' => 'Sat, 05 Nov 2022 08:49:37 GMT']) {
+            $provider->answer(sub ($request) { $request->reply(@reply) });
+            my $r = call(method => $method, headers => $condition,
+                $method eq 'POST' ? (body => '{}') : ());
+            my $request = $verdict->admitted("$method, @$condition", $r);
+            is $request->header($condition->[0]), $condition->[1],
+                'which goes up';
+            is $r->body, '{"a":1}', 'and is not judged here';
+        }
+    }
+};
+
 subtest 'answers without a body' => sub {
     my $r = answered(204, ['X-Kept' => 'yes'], '');
     $verdict->admitted('204', $r, 204);
