@@ -234,6 +234,8 @@ subtest 'Sec-WebSocket-Protocol' => sub {
         [["OpenAI-Insecure-API-Key.$LEAK,realtime"], 'realtime'],
         [['realtime', "openai-insecure-api-key.$LEAK", 'b'], 'realtime b'],
         [["openai-insecure-api-key.$LEAK"], ''],
+        [["xai-client-secret.$LEAK, realtime"], 'realtime'],
+        [["realtime, rt_$LEAK"], 'realtime'],
         [['a,b', 'c'], 'a b c'],
     );
     $provider->answer(sub ($request) { $request->accept_websocket });

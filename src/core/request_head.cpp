@@ -60,11 +60,13 @@ constexpr std::array<std::string_view, 3> kHidingHeaders{
     "x-goog-fieldmask",
 };
 
-// Subprotocols that are a way to send a header.
-constexpr std::array<std::string_view, 3> kHeaderProtocols{
+// Subprotocols that are a way to send a header: OpenAI's, xAI's and Mistral's.
+constexpr std::array<std::string_view, 5> kHeaderProtocols{
     "openai-insecure-api-key.",
     "openai-organization.",
     "openai-project.",
+    "xai-client-secret.",
+    "rt_",
 };
 
 bool names_any(std::span<const std::string_view> names,
