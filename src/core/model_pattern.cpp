@@ -5,6 +5,20 @@
 #include "ascii.hpp"
 
 namespace keystile {
+namespace {
+
+// What stands behind a name: "-2025-08-07", "-0613", "@20251001"; and no version,
+// as in "-1", or "-1-20250805".
+bool is_date(std::string_view rest) noexcept {
+    constexpr std::string_view of_dates = "0123456789-@";
+    constexpr std::size_t year = 4;
+    bool begins = rest.starts_with('-') || rest.starts_with('@');
+    return begins && rest.size() > year &&
+           all<is_digit>(rest.substr(1, year)) &&
+           rest.find_first_not_of(of_dates) == rest.npos;
+}
+
+}  // namespace
 
 bool is_model_pattern(std::string_view text) noexcept {
     auto is_pattern_char = [](char c) {
@@ -42,14 +56,10 @@ bool model_matches(std::string_view pattern, std::string_view name) noexcept {
 }
 
 bool are_one_model(std::string_view a, std::string_view b) noexcept {
-    constexpr std::string_view kOfDates = "0123456789-@";
     auto shorter = a.size() < b.size() ? a : b;
     auto longer = a.size() < b.size() ? b : a;
     auto rest = longer.substr(shorter.size());
-    bool is_date =
-        rest.empty() || rest.starts_with('-') || rest.starts_with('@');
-    return is_date && !shorter.empty() &&
-           rest.find_first_not_of(kOfDates) == rest.npos &&
+    return !shorter.empty() && (rest.empty() || is_date(rest)) &&
            equals_ignoring_case(shorter, longer.substr(0, shorter.size()));
 }
 

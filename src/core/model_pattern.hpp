@@ -15,8 +15,9 @@ bool is_model_pattern(std::string_view text) noexcept;
 // with the product of the lengths at worst.
 bool model_matches(std::string_view pattern, std::string_view name) noexcept;
 
-// Whether these are names of one model, of which one may have a date behind it
-// that the other leaves out ("gpt-5", "gpt-5-2025-08-07"), in either case.
+// Whether these are names of one model, of which one may have a date behind it,
+// of four digits at least, that the other leaves out ("gpt-5",
+// "gpt-5-2025-08-07"), in either case.
 bool are_one_model(std::string_view a, std::string_view b) noexcept;
 
 }  // namespace keystile

@@ -99,6 +99,13 @@ TEST(ModelPattern, NamesWithADate) {
     EXPECT_FALSE(are_one_model("gpt-5", "gpt-5-mini-2025-08-07"));
     EXPECT_FALSE(are_one_model("gpt-5", "gpt-51"));
     EXPECT_FALSE(are_one_model("gpt-5", "gpt-5.1"));
+    EXPECT_TRUE(are_one_model("gpt-4-0613", "gpt-4"));
+    EXPECT_TRUE(are_one_model("claude-opus-4-1", "claude-opus-4-1-20250805"));
+    for (auto other : {"claude-opus-4-1", "claude-opus-4-1-20250805",
+                       "claude-opus-4-123", "claude-opus-4@1",
+                       "claude-opus-4-", "claude-opus-4--20250805"}) {
+        EXPECT_FALSE(are_one_model("claude-opus-4", other)) << other;
+    }
     EXPECT_FALSE(are_one_model("o3", "mini"));
     EXPECT_FALSE(are_one_model("", "o3"));
     EXPECT_FALSE(are_one_model("", "-1"));
