@@ -131,6 +131,7 @@ subtest 'the model in the target of a WebSocket' => sub {
     for my $case (
         ['gpt-4o'           => 400], ['gpt-5&model=gpt-5' => 400],
         ['gpt-5;model=o3'   => 400], ['x' x 300           => 400],
+        ['gpt-5&deployment=o3' => 400], ['gpt-5&deploymen%74=' => 400],
         ['gpt-5'            => 101], ['gpt%2d5.1&a=b'     => 101],
         ['a%2Bb'            => 101],
     ) {
@@ -141,6 +142,8 @@ subtest 'the model in the target of a WebSocket' => sub {
             'what the provider gets';
         $_->close for grep { $_ } $wire, $far;
     }
+    my ($two) = pair('realtime', '/v1/realtime?deployment=a&deployment=b');
+    is $two->message->status, 400, 'two deployments';
     my ($wire, $far) = pair('realtime', '/v1/realtime');
     is $wire->message->status, 101, 'one that names none opens';
     $_->close for $wire, $far;

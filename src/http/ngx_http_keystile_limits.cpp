@@ -167,6 +167,18 @@ ParameterValues find_named_model(const Permit &permit) noexcept {
                             : find_parameter(permit.rule().to_args, name);
 }
 
+// How often the target names a model, or a deployment of one (Azure), of which
+// only answers tell what it is. With several, servers differ in which counts.
+std::size_t count_names(const Permit &permit) noexcept {
+    std::size_t count = 0;
+    for (auto args : {permit.target().query, permit.rule().to_args}) {
+        for (std::string_view name : {"model", "deployment"}) {
+            count += find_parameter(args, name).count;
+        }
+    }
+    return count;
+}
+
 ngx_int_t status_of(const Exchange &exchange) noexcept {
     return static_cast<ngx_int_t>(
         describe(exchange.decision()->error().denial).status);
@@ -191,7 +203,7 @@ bool needs_body(ngx_http_request_t *r, const Exchange &exchange) noexcept {
 ModelName named_model(const Permit &permit) noexcept {
     auto found = find_named_model(permit);
     ModelName model;
-    if (found.count == 1 && found.fits()) {
+    if (count_names(permit) == 1 && found.count == 1 && found.fits()) {
         model.set(found.view());
     }
     return model;
@@ -200,8 +212,11 @@ ModelName named_model(const Permit &permit) noexcept {
 bool check_socket_model(Exchange &exchange) noexcept {
     const auto *client = client_of(exchange);
     const auto &permit = permit_of(exchange);
-    if (client == nullptr || !client->needs_model() || !permit.websocket() ||
-        find_named_model(permit).count == 0) {
+    if (client == nullptr || !client->needs_model() || !permit.websocket()) {
+        return true;
+    }
+    auto names = count_names(permit);
+    if (names == 0 || (names == 1 && find_named_model(permit).count == 0)) {
         return true;
     }
     auto model = named_model(permit);

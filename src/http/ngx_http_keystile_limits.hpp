@@ -13,7 +13,7 @@ namespace keystile {
 class Exchange;
 
 // The model that the target of a WebSocket names, as that of the Realtime
-// interface does; empty where it names none, or several.
+// interface does; empty where it names none, or several, or a deployment.
 ModelName named_model(const Permit &permit) noexcept;
 
 // Whether the client may use the model that the target of a WebSocket names.
