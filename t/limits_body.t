@@ -18,6 +18,8 @@ my $nginx = Metered->new(clients => {
         {requests => 3, per => 'month'}, {tokens => 9999, per => 'month'}]},
     other => {models => ['gpt-5*'],
         limits => [{requests => 1, per => 'month', model => 'gpt-5-pro'}]},
+    pro   => {limits => [{requests => 3, per => 'month'},
+        {requests => 1, per => 'month', model => 'gpt-5-pro'}]},
 })->serve;
 my $provider = $nginx->provider;
 
@@ -100,6 +102,19 @@ subtest 'what is packed, and refused' => sub {
     is_deeply $limits->(), [3, 0], 'and one that is much larger than was sent';
     $send->(429, 'usage_limit_reached', $large);
     is_deeply $provider->requests, [], 'none of them goes up';
+};
+
+# Which it cannot be before its model is known.
+subtest 'a packed body that is refused for a limit on its model' => sub {
+    is $nginx->turn('pro', body => '{"model":"gpt-5-pro"}')->status, 200,
+        'one passes';
+    gzip(\encode_json({model => 'gpt-5-pro',
+        input => [map { int rand 1e9 } 1 .. 200_000]}) => \my $packed);
+    is $nginx->turn('pro', body => $packed,
+        headers => ['Content-Encoding' => 'gzip'])->status, 429, 'a large one';
+    my $limits = $nginx->client_of($nginx->idle, 'pro')->{limits};
+    is $limits->[0]{current_value}, 2, 'counts in the other limit';
+    is $limits->[0]{reserved_value}, 0, 'and nothing stays set aside';
 };
 
 $nginx->stop;

@@ -19,7 +19,7 @@ my $nginx = Metered->new(
         {model => '*', input => 1000, output => 1000}],
     clients => {
         (map { $_ => {limits => [{tokens => 1_000_000, per => 'month'}]} }
-            qw(stream socket left_0 left_1 left_2)),
+            qw(stream socket noted left_0 left_1 left_2)),
         label    => {limits => [{usd => 1000, per => 'month'}]},
         mask     => {limits => [{tokens => 1_000_000, per => 'month'}]},
         realtime => {models => ['gpt-5*', 'a+b']},
@@ -260,6 +260,18 @@ subtest 'an answer of a model that is not known to be allowed' => sub {
     hear($wire, $far, response_messages(input => 6, output => 6,
         id => "resp_$_", model => 'gpt-5.1')) for 1 .. 2;
     $_->close for $wire, $far;
+};
+
+# Nothing was set aside for it, so that there is nothing to charge it with.
+subtest 'an answer that was not asked for, without figures' => sub {
+    my ($wire, $far) = pair('noted', '/v1/realtime?model=gpt-5');
+    for my $status (qw(failed completed)) {
+        hear($wire, $far, encode_json({type => 'response.done', response => {
+            id => "resp_$status", status => $status, usage => undef}}));
+    }
+    my ($tokens, $totals) = charged('noted', $wire);
+    is $tokens, 0, 'is not charged';
+    is $totals->{requests}, 1, 'but is a request, where it has not failed';
 };
 
 # That it is of a turn which it has asked for, and which an error has ended, is

@@ -50,10 +50,14 @@ subtest 'an error amid a stream' => sub {
             'its figures are missing';
         cmp_ok $tokens, '>=', 5000, 'a token for each event is charged';
     }
-    my ($growth, $tokens) = charged(200, EVENTS, chunk('gpt-5.1') . ERROR);
-    is $growth->{usage_missing}, 1, 'after one event';
+    my ($growth, $tokens)
+        = charged(200, EVENTS, chunk('gpt-5.1') x 4 . ERROR);
+    is $growth->{usage_missing}, undef, 'not after a few, as any begins with';
+    is $tokens, 0, 'which cost nothing';
+    ($growth, $tokens) = charged(200, EVENTS, chunk('gpt-5.1') x 5 . ERROR);
+    is $growth->{usage_missing}, 1, 'after more';
     cmp_ok $tokens, '>=', 2048, 'as much as was reserved';
-    ($growth, $tokens) = charged(200, EVENTS, chunk('gpt-5.1') . ERROR
+    ($growth, $tokens) = charged(200, EVENTS, chunk('gpt-5.1') x 5 . ERROR
         . 'data: {"usage":{"prompt_tokens":3,"completion_tokens":4}}' . "\n\n");
     is_deeply $growth, {requests => 1, input_tokens => 3, output_tokens => 4},
         'with figures behind it';

@@ -64,7 +64,11 @@ my %FREE = (
     'Anthropic, cancelled' => {id => 'msgbatch_1', type => 'message_batch',
         processing_status => 'canceling'},
     'OpenAI, cancelled' => {id => 'batch_1', object => 'batch',
-        status => 'cancelling'},
+        status => 'cancelling', model => 'gpt-5', usage =>
+            {input_tokens => 7, output_tokens => 8, total_tokens => 15}},
+    'OpenAI, an answer that is called off' => {id => 'resp_1',
+        object => 'response', status => 'cancelled', model => 'gpt-5',
+        usage => undef},
     'Mistral, cancelled' => {object => 'batch',
         status => 'CANCELLATION_REQUESTED'},
     'an upload' => {id => 'file-1', object => 'file', purpose => 'batch',

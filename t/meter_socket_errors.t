@@ -29,6 +29,7 @@ my $nginx  = Metered->new(
         ahead    => $TOKENS,
         twice    => $TOKENS,
         again    => $TOKENS,
+        (map { $_ => $TOKENS } qw(again_then again_before again_soon)),
         bare     => $TOKENS,
         prewarmed => $TOKENS,
         before   => $TOKENS,
@@ -144,6 +145,35 @@ subtest 'a client that leaves after an error' => sub {
         ok $missing ? $charged > 2048 : $charged == 0,
             "$charged tokens are charged";
     }
+};
+
+# Nor where it stays, and asks again: at once, or when it sees the error.
+subtest 'a client that asks again after an error' => sub {
+    my ($first) = response_messages(%TURN, id => 'resp_g');
+    my @next    = response_messages(input => 1, output => 1, id => 'resp_h');
+    my $error   = encode_json({type => 'error', status => 400,
+        error => {type => 'invalid_request_error', message => 'no'}});
+    my @some = ($first, ('{"type":"response.output_text.delta"}') x 100);
+    for my $id (qw(then before)) {
+        my ($wire, $far) = pair("again_$id");
+        relay($wire, $far, '{"type":"bogus"}', $CREATE,
+            $id eq 'before' ? $CREATE : ());
+        relay($far, $wire, @some, $error);
+        relay($wire, $far, $CREATE) if $id eq 'then';
+        relay($far, $wire, @next);
+        my $client = counted("again_$id", $wire);
+        is $client->{totals}{requests}, 2, "$id: two requests";
+        is $client->{totals}{usage_missing}, 1, 'of which one is missing';
+        cmp_ok $client->{limits}[0]{current_value}, '>', 8192, 'and charged';
+    }
+    my ($wire, $far) = pair('again_soon');
+    relay($wire, $far, '{"type":"bogus"}', $CREATE);
+    relay($far, $wire, $first, $error);
+    relay($wire, $far, $CREATE);
+    relay($far, $wire, @next);
+    my $client = counted('again_soon', $wire);
+    is $client->{totals}{usage_missing}, 0, 'not where nothing was said';
+    is $client->{limits}[0]{current_value}, 2, 'which costs nothing';
 };
 
 # A provider that answers by itself, when it hears someone speak: what nobody

@@ -40,11 +40,21 @@ sub passes ($name, $body) {
     return;
 }
 
+# Deeper than can be looked into.
+sub nested ($depth) {
+    return $depth == 0 ? {type => 'x'}
+        : {type => 'namespace', tools => [nested($depth - 1)]};
+}
+
 my %TOOLS = (
     'a tool with a model' => {type => 'image_generation', model => 'x'},
     'parameters with one' => {type => 'y:advisor', parameters => {model => 'x'}},
     'parameters with some' =>
         {type => 'y:fusion', parameters => {analysis_models => ['x']}},
+    'one whose provider chooses' => {type => 'openrouter:fusion'},
+    'parameters with tools' => {type => 'x', parameters => {tools =>
+        [{type => 'y', parameters => {analysis_models => ['x']}}]}},
+    'tools in tools' => nested(6),
     'one in a namespace' =>
         {type => 'namespace', tools => [{type => 'x', model => 'x'}]},
 );
@@ -65,6 +75,8 @@ subtest 'members' => sub {
         models    => ['x'],
         plugins   => [{id => 'web'}, {id => 'auto', allowed_models => ['x']}],
         providerOptions => {gateway => {models => ['x']}},
+        preset          => 'x',
+        compound_custom => {models => {answering_model => 'x'}},
         "model\xC5\xBF" => ['x'],    # an "s" where Go folds it
     );
     for my $name (sort keys %more) {
@@ -72,6 +84,9 @@ subtest 'members' => sub {
         refused($name, qq({"model":"gpt-5","$name":$value}));
         refused("$name before it", qq({"$name":$value,"model":"gpt-5"}));
     }
+    refused('a plugin that chooses',
+        '{"model":"gpt-5","plugins":[{"id":"web"},{"id":"fusion"}]}');
+    refused('a preset behind a name', '{"model":"gpt-5@preset/x"}');
     refused('a name that is escaped',
         '{"model":"gpt-5","fallbac\u212as":["x"]}');
 };

@@ -328,8 +328,13 @@ subtest 'processes that do not serve' => sub {
         proxy_cache_path %%DIR%%/cache keys_zone=cache:1m
             loader_sleep=1ms manager_sleep=1s;
 CONF
-    my $status = request($nginx->port, target => '/status?format=prometheus');
-    like $status->body, qr/^keystile_zone_processes\S* 2$/m,
+    my $status = sub {
+        return request($nginx->port, target => '/status?format=prometheus')
+            ->body;
+    };
+    await 'both workers',
+        sub { $status->() =~ /^keystile_zone_processes\S* [2-9]$/m };
+    like $status->(), qr/^keystile_zone_processes\S* 2$/m,
         'do not use the zone';
     $nginx->stop;
 };

@@ -93,6 +93,20 @@ subtest 'a start' => sub {
     is_deeply contents(), $before, 'the files are as they were';
 };
 
+subtest 'reloads without the files, and with them' => sub {
+    $nginx->zone(SMALL)->write_files;
+    is $nginx->reload, '', 'without';
+    with_size(SMALL);
+    my $log = length $nginx->error_log;
+    is $nginx->reload, '', 'with';
+    like substr($nginx->error_log, $log), $KEPT, 'that nothing is saved is said';
+    my $failures = $nginx->status->{state}{failures};
+    is $nginx->turn('other')->status, 200, 'a turn';
+    await 'a failure',
+        sub { $nginx->status->{state}{failures} > $failures }, 30;
+    is_deeply contents(), $before, 'the files are as they were';
+};
+
 subtest 'a reload with too little, after that' => sub {
     with_size('132k');
     like $nginx->reload, qr/"main" of 132k has no room for all that is in/,
@@ -137,6 +151,29 @@ subtest 'another file, after a start with too little' => sub {
         sub { grep { -s $nginx->state_file($_) } '', '.2' };
     $nginx->kill_all->again;
     is counted(), $there, 'what was counted is in the other file';
+};
+
+# As one does it with files that are none of ours.
+subtest 'files moved away, after a start with too little' => sub {
+    $nginx->quit;
+    $nginx->states_in('main', size => SMALL)->write_files;
+    for my $size (SMALL, '1m') {
+        $nginx->again;
+        my $there = counted();
+        cmp_ok $there, '>', 0, 'some are there';
+        my @files = map { $nginx->state_file($_) } '', '.2';
+        my @kept  = map { path($_)->slurp } @files;
+        unlink @files;
+        with_size($size);
+        is $nginx->reload, '', "a reload with $size";
+        is counted(), $there, 'what was counted goes on to be';
+        await 'it to be saved', sub { grep { -s } @files };
+        $nginx->quit;
+        path($files[$_])->spurt($kept[$_]) for 0, 1;
+        with_size(SMALL);
+    }
+    with_size('1m');
+    $nginx->again;
 };
 
 $nginx->tolerate(qr/\[emerg\].*has no room for all/)->stop;

@@ -44,7 +44,9 @@ std::size_t size_of_unwanted(std::string_view piece) noexcept {
 
 void JsonScan::start() noexcept {
     member_ = nullptr;
-    level_ = arrays_ = 0;
+    level_ = 0;
+    arrays_ = 0;
+    too_deep_ = false;
     state_ = State::value;
     listed_ = false;
 }
@@ -207,6 +209,7 @@ bool JsonScan::begin_object() noexcept {
         level_++;
         state_ = State::first_name;
     } else {
+        too_deep_ = too_deep_ || shape != nullptr;
         skip_.start_container();
         state_ = State::unwanted;
     }
@@ -223,10 +226,11 @@ bool JsonScan::begin_array() noexcept {
     const auto *elements = member_ != nullptr ? member_->elements : nullptr;
     if (elements != nullptr && level_ < path_.size()) {
         path_[level_] = elements;
-        arrays_ |= static_cast<std::uint8_t>(1U << level_);
+        arrays_ |= static_cast<std::uint16_t>(1U << level_);
         level_++;
         state_ = State::first_element;
     } else {
+        too_deep_ = too_deep_ || elements != nullptr;
         skip_.start_container();
         state_ = State::unwanted;
     }
@@ -362,7 +366,7 @@ bool JsonScan::in_array() const noexcept {
 
 void JsonScan::leave() noexcept {
     level_--;
-    arrays_ &= static_cast<std::uint8_t>(~(1U << level_));
+    arrays_ &= static_cast<std::uint16_t>(~(1U << level_));
     member_ = nullptr;
     end_value();
 }

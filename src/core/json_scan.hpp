@@ -43,7 +43,7 @@ class JsonScan {
 public:
     // Objects and arrays in one another that can be looked into, the outermost
     // included.
-    static constexpr std::size_t kDepth = 8;  // bits of arrays_
+    static constexpr std::size_t kDepth = 12;
 
     // `shape` is of the document, and outlives the scan. If the document is
     // an array, it is of each of its elements.
@@ -61,6 +61,9 @@ public:
     bool is_closed() const noexcept {
         return state_ == State::closed || state_ == State::followed;
     }
+
+    // Something was to be looked into that is deeper than kDepth.
+    bool was_too_deep() const noexcept { return too_deep_; }
 
     // The text is not JSON, or more than white space follows the document.
     bool is_malformed() const noexcept {
@@ -123,7 +126,8 @@ private:
     std::string_view found_text_;  // of `text_`, or of the piece
     std::string_view literal_;     // what is left of it
     std::uint8_t level_ = 0;       // of path_
-    std::uint8_t arrays_ = 0;      // a bit for each of path_ that is one's
+    bool too_deep_ = false;
+    std::uint16_t arrays_ = 0;  // a bit for each of path_ that is one's
     State state_ = State::value;
     JsonKind kind_{};
     bool listed_ = false;  // the document is an array

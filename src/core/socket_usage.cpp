@@ -1,5 +1,7 @@
 #include "socket_usage.hpp"
 
+#include <utility>
+
 namespace keystile {
 
 std::optional<TurnRequest> SocketUsage::from_client(
@@ -122,6 +124,18 @@ bool SocketUsage::in_doubt() const noexcept {
     return is_amid_new_answer() ? waiting_ == 0 : in_doubt_;
 }
 
+Usage SocketUsage::take_doubted() noexcept {
+    Usage usage{};
+    if (in_doubt_ && !is_amid_new_answer()) {
+        usage.texts = scan_.usage().texts;
+    }
+    if (in_doubt_ || lapsed_) {
+        add_doubted(usage);
+    }
+    in_doubt_ = lapsed_ = false;
+    return usage;
+}
+
 bool SocketUsage::doubted_is_unasked() const noexcept {
     return is_amid_new_answer() ? excused_ == 0 : !was_asked_;
 }
@@ -163,9 +177,12 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         answered_ = id;
         had_figures_ = has_figures;
         was_asked_ = is_asked;
-        in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
+        lapsed_ =
+            std::exchange(in_doubt_, id != 0 && usage.error &&
+                                         !usage.complete && !has_figures);
         if (in_doubt_) {
-            doubted_ = {usage.texts, usage.model};
+            doubted_.texts = usage.texts + (lapsed_ ? doubted_.texts : 0);
+            doubted_.model = usage.model;
         }
     }
     if (waiting_ != 0) {

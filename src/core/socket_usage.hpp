@@ -89,6 +89,11 @@ public:
     // asked for.
     bool in_doubt() const noexcept;
 
+    // What came of an answer that an error has ended, if that is in doubt, or
+    // was until the one ended that was told last: it is not from then on.
+    Usage take_doubted() noexcept;
+    bool has_lapsed() const noexcept { return lapsed_; }
+
     // Requires that it is: whether nobody asked for it.
     bool doubted_is_unasked() const noexcept;
 
@@ -117,6 +122,7 @@ private:
     std::uint64_t answered_ = 0;  // UsageScan::answer_id() of the last answer
     bool had_figures_ = false;    // of that answer
     bool was_asked_ = false;      // the same
+    bool lapsed_ = false;         // the one before was in doubt
     bool in_doubt_ = false;       // that answer, until another begins
     struct {
         std::uint64_t texts = 0;

@@ -1,6 +1,9 @@
 #include "turn_request.hpp"
 
+#include <algorithm>
 #include <array>
+
+#include "ascii.hpp"
 
 namespace keystile {
 namespace {
@@ -11,17 +14,21 @@ enum Field : std::uint8_t {
     kModel,
     kGenerate,
     kOfResponses,
+    kAsker,
     kOthers
 };
 
 constexpr auto kNames = JsonShape::Names::any_case;
 
-// What may name models to be asked beside the one, or in its place.
-constexpr std::array<JsonMember, 4> kChoiceMembers{{
+// What may name models to be asked beside the one, or in its place; and tools
+// for them.
+extern const JsonShape kTool;
+constexpr std::array<JsonMember, 5> kChoiceMembers{{
     {"model", kOthers},
     {"models", kOthers},
     {"analysis_models", kOthers},
     {"allowed_models", kOthers},
+    {"tools", kNone, nullptr, &kTool},
 }};
 constexpr JsonShape kChoice{kChoiceMembers, kNames};
 
@@ -29,8 +36,8 @@ constexpr JsonShape kChoice{kChoiceMembers, kNames};
 // generation; OpenRouter's have it in "parameters", where a function has the
 // schema of its arguments, whose names are deeper. A namespace of OpenAI's has
 // tools in it.
-extern const JsonShape kTool;
-constexpr std::array<JsonMember, 3> kToolMembers{{
+constexpr std::array<JsonMember, 4> kToolMembers{{
+    {"type", kAsker},
     {"model", kOthers},
     {"parameters", kNone, &kChoice},
     {"tools", kNone, nullptr, &kTool},
@@ -50,8 +57,35 @@ constexpr std::array<JsonMember, 1> kOptionMembers{
     {{"gateway", kNone, &kGateway}}};
 constexpr JsonShape kOptions{kOptionMembers, kNames};
 
+// OpenRouter's.
+constexpr std::array<JsonMember, 5> kPluginMembers{{
+    {"id", kAsker},
+    {"model", kOthers},
+    {"models", kOthers},
+    {"analysis_models", kOthers},
+    {"allowed_models", kOthers},
+}};
+constexpr JsonShape kPlugin{kPluginMembers, kNames};
+
+// Groq's.
+constexpr std::array<JsonMember, 1> kCompoundMembers{{{"models", kOthers}}};
+constexpr JsonShape kCompound{kCompoundMembers, kNames};
+
+// Tools of OpenRouter's and a plugin, which ask models of the provider's choice
+// where they name none.
+constexpr std::array<std::string_view, 5> kAskers{
+    "openrouter:fusion",
+    "openrouter:advisor",
+    "openrouter:subagent",
+    "openrouter:image_generation",
+    "fusion",
+};
+
+// Where OpenRouter keeps models, behind a name of theirs.
+constexpr std::string_view kPreset = "@preset/";
+
 // Of a turn on a socket, the Realtime interface has all else in "response".
-constexpr std::array<JsonMember, 10> kMembers{{
+constexpr std::array<JsonMember, 12> kMembers{{
     {"type", kType},
     {"model", kModel},
     {"generate", kGenerate},
@@ -60,12 +94,20 @@ constexpr std::array<JsonMember, 10> kMembers{{
     {"tools", kNone, nullptr, &kTool},
     {"fallbacks", kOthers},  // Anthropic: models to ask when that one fails
     {"models", kOthers},     // OpenRouter: the same
-    {"plugins", kNone, nullptr, &kChoice},  // OpenRouter
+    {"preset", kOthers},     // where it keeps them
+    {"plugins", kNone, nullptr, &kPlugin},
+    {"compound_custom", kNone, &kCompound},
     {"providerOptions", kNone, &kOptions},
 }};
 
 // Some servers take "Model" for "model", so that it counts as another.
 constexpr JsonShape kShape{kMembers, kNames};
+
+bool asks_others(std::string_view name) noexcept {
+    return std::any_of(kAskers.begin(), kAskers.end(), [name](auto asker) {
+        return equals_ignoring_case(name, asker);
+    });
+}
 
 }  // namespace
 
@@ -96,7 +138,7 @@ TurnRequest TurnRequestReader::end_text() noexcept {
     if (!is_json()) {
         request.naming = TurnRequest::Naming::unreadable;
         request.model = {};
-    } else if (is_strict_ && names_others_) {
+    } else if (is_strict_ && may_ask_others()) {
         request.naming = TurnRequest::Naming::doubled;
         request.model = {};
     }
@@ -106,6 +148,12 @@ TurnRequest TurnRequestReader::end_text() noexcept {
     generates_ = false;
     names_others_ = false;
     return request;
+}
+
+// Also if there is more to look into than can be.
+bool TurnRequestReader::may_ask_others() const noexcept {
+    return names_others_ || scan_.was_too_deep() ||
+           request_.model.view().find(kPreset) != std::string_view::npos;
 }
 
 bool TurnRequestReader::is_json() const noexcept {
@@ -125,6 +173,9 @@ void TurnRequestReader::take_value(const JsonValue &value) noexcept {
         break;
     case kOfResponses:
         request_.names_by_itself = true;
+        break;
+    case kAsker:
+        names_others_ = names_others_ || asks_others(value.text);
         break;
     case kOthers:
         names_others_ = names_others_ || value.kind != JsonKind::null;

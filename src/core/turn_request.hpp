@@ -56,6 +56,7 @@ private:
     void take_value(const JsonValue &value) noexcept;
     void take_model(const JsonValue &value) noexcept;
 
+    bool may_ask_others() const noexcept;
     bool is_json() const noexcept;
 
     JsonScan scan_;

@@ -78,8 +78,9 @@ struct UsageScan::Members {
 
     // What an event wraps: "response" of OpenAI's, and of Gemini's where it
     // serves its own command line, "message" of Anthropic's, "x_groq".
-    static constexpr std::array<JsonMember, 6> kWrappedMembers{{
+    static constexpr std::array<JsonMember, 7> kWrappedMembers{{
         {"id", kId},
+        {"status", kAnswerStatus},
         {"model", kModel},
         {"modelVersion", kModel},
         {"usage", kNone, &kUsage},
@@ -164,6 +165,7 @@ bool UsageScan::end_text() noexcept {
         status_ = 0;
     }
     is_pending_ = false;
+    has_failed_ = false;
     ends_answer_ = false;
     return ends_answer;
 }
@@ -232,9 +234,13 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         break;
     case kObject:
         is_batch_ = is_batch_ || value.text == "batch";
+        is_response_ = is_response_ || value.text == "response";
         break;
     case kName:
         is_batch_ = is_batch_ || is_operation(value.text);
+        break;
+    case kAnswerStatus:
+        has_failed_ = value.text == "failed";
         break;
     case kBatchStatus:
         take_status_text(value.text);
@@ -302,6 +308,9 @@ void UsageScan::take_count(const JsonValue &value) noexcept {
 // A document counts from where it closes: the blank line that ends an event
 // may never come, as clients leave at the last event.
 void UsageScan::close_text() noexcept {
+    if (event_ == Event::last && has_failed_) {
+        event_ = Event::failed;
+    }
     // The last figures of a Messages stream, and the only ones of a chat.
     bool has_last_figures =
         (event_ == Event::figures && has(kOutput)) || has(kPrompt);
@@ -323,12 +332,8 @@ bool UsageScan::is_deferred() const noexcept {
     return (is_batch_ && !is_cancelled_) || is_lone_id;
 }
 
-// Whether there was an answer before this text: it names its model, or is some
-// events long, of which the first may be no part of it.
-bool UsageScan::has_begun() const noexcept {
-    constexpr std::uint64_t some = 2;
-    return texts_ > some || (texts_ > 0 && !model_.view().empty());
-}
+// Whether there was more of an answer before this text than how it begins.
+bool UsageScan::has_begun() const noexcept { return texts_ > kBeginning; }
 
 bool UsageScan::has(Field field) const noexcept {
     return (seen_ >> (field - kCounters) & 1) != 0;
@@ -349,7 +354,7 @@ void UsageScan::start_answer() noexcept {
     is_error_ = false;
     broke_off_ = false;
     has_answer_ = false;
-    is_batch_ = is_cancelled_ = has_request_id_ = false;
+    is_batch_ = is_response_ = is_cancelled_ = has_request_id_ = false;
     blames_credential_ = false;
 }
 

@@ -35,7 +35,8 @@ struct Usage {
                                      // HTTP; 0: none
     bool blames_credential = false;  // that error is about the credential, by
                                      // its name
-    bool is_token_count = false;     // no model was asked, tokens were counted
+    bool is_no_turn = false;  // no model was asked: tokens were counted,
+                              // or an answer was called off
     bool late = false;     // of a turn that had ended, without figures, by an
                            // error; only set by SocketUsage
     bool unasked = false;  // of no turn; only set by SocketUsage
@@ -98,6 +99,10 @@ public:
         return id_ != 0 || event_ == Event::unwanted;
     }
 
+    // Events that an answer begins with, before anything of it is there: of the
+    // Responses interface, in which they are the most.
+    static constexpr std::uint64_t kBeginning = 4;
+
     // To be called where the transport shows that an answer is complete.
     void set_complete() noexcept { is_complete_ = true; }
 
@@ -127,6 +132,7 @@ private:
         kErrorAnswer,
         kName,
         kObject,
+        kAnswerStatus,
         kBatchStatus,
         kRequestId,
         kId,
@@ -200,6 +206,8 @@ private:
     bool is_error_ = false;
     bool broke_off_ = false;
     bool has_answer_ = false;      // in an error
+    bool has_failed_ = false;      // the answer that the text wraps
+    bool is_response_ = false;     // it says that it is one, of Responses
     bool is_batch_ = false;        // it says that one was made
     bool is_cancelled_ = false;    // and that it is no more
     bool has_request_id_ = false;  // by which an answer is fetched (xAI)

@@ -56,14 +56,22 @@ Usage UsageScan::usage() const noexcept {
         all.input = std::max(*all.input, iterations_.input);
         all.output = std::max(*all.output, iterations_.output);
     }
-    all.model = model_;
+    bool is_called_off =
+        is_cancelled_ &&
+        (is_batch_ || (is_response_ && !all.input && !all.output));
+    if (is_called_off) {
+        all = Usage{};  // what a batch has used so far is repeated each time
+    } else {
+        all.model = model_;
+    }
     all.texts = texts_;
     all.complete = is_complete_ && !is_deferred();
     all.error = is_error_;
     all.broke_off = is_error_ && (broke_off_ || has_answer_);
     all.blames_credential = is_error_ && blames_credential_;
     all.error_status = is_error_ ? status_ : std::uint16_t{0};
-    all.is_token_count = has(kTokenCount) && !all.input && !all.output;
+    all.is_no_turn =
+        is_called_off || (has(kTokenCount) && !all.input && !all.output);
     return all;
 }
 

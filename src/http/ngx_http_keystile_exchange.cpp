@@ -286,7 +286,7 @@ Outcome Exchange::outcome_of_http() const noexcept {
     // What was seen to its end and speaks of no model is none's answer, nor is
     // a count of what a turn would take.
     bool is_turn =
-        !usage.is_token_count &&
+        !usage.is_no_turn &&
         (!usage.complete || usage.broke_off || !usage.model.view().empty() ||
          !meter->http_turn.model.view().empty());
     outcome.is_open = was_sent && is_turn && (!usage.error || usage.broke_off);

@@ -142,21 +142,33 @@ bool has_body(ngx_http_request_t *r) noexcept {
            r->headers_in.content_length_n > 0;
 }
 
-bool check_model(ngx_http_request_t *r, Exchange &exchange,
-                 ModelName &model) noexcept {
-    bool costly = false;
+bool check_model(ngx_http_request_t *r, Exchange &exchange, ModelName &model,
+                 bool &costly) noexcept {
     auto denial = read_model(r, exchange, model, costly);
     if (!denial && !may_use(client_of(exchange)->models, model.view())) {
         denial = Denial::model_not_allowed;
     }
-    if (!denial) {
-        return true;
+    if (denial) {
+        exchange.refuse(*denial);
     }
-    if (costly && exchange.meter != nullptr) {
-        exchange.meter->charge_request();
+    return !denial;
+}
+
+// Of a body that has been read. One that has cost more than most counts as a
+// request, also where it is refused.
+bool admit_body(ngx_http_request_t *r, Exchange &exchange) noexcept {
+    auto *meter = exchange.meter;
+    ModelName model;
+    bool costly = false;
+    bool good = check_model(r, exchange, model, costly);
+    if (good && meter != nullptr && meter->http_turn.began == 0) {
+        meter->http_turn.model = model;
+        good = find_room(r, exchange, MeterZone::Scope::turn);
     }
-    exchange.refuse(*denial);
-    return false;
+    if (!good && costly && meter != nullptr) {
+        meter->charge_request(model.view());
+    }
+    return good;
 }
 
 // The caller's, or else what the rule adds.
@@ -277,17 +289,10 @@ bool check_limits(ngx_http_request_t *r, Exchange &exchange) noexcept {
 void check_body(ngx_http_request_t *r) noexcept {
     auto &exchange = *Exchange::find(r);
     auto *meter = exchange.meter;
-    ModelName model;
 
     if (needs_body(r, exchange)) {
-        if (!check_model(r, exchange, model)) {
+        if (!admit_body(r, exchange)) {
             return ngx_http_finalize_request(r, status_of(exchange));
-        }
-        if (meter != nullptr && meter->http_turn.began == 0) {
-            meter->http_turn.model = model;
-            if (!find_room(r, exchange, MeterZone::Scope::turn)) {
-                return ngx_http_finalize_request(r, status_of(exchange));
-            }
         }
     } else if (meter != nullptr && has_body(r)) {
         peek(r, meter->http_turn.model);

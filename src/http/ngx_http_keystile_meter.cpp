@@ -95,13 +95,13 @@ std::optional<UsedUp> Meter::find_used_up(
                                    ngx_time());
 }
 
-void Meter::charge_request() noexcept {
+void Meter::charge_request(std::string_view model) noexcept {
     if (ledger_.limits.empty() || zone_.place == 0) {
         return;
     }
     {
         ZoneLock lock{zone_};
-        MeterZone::charge(ledger_.limits, ledger_.states, {}, true, {},
+        MeterZone::charge(ledger_.limits, ledger_.states, model, true, {},
                           ngx_time());
     }
     note_change(*zone_.meter);

@@ -60,7 +60,7 @@ public:
 
     // Counts one in the limits of `requests`, and nowhere else: of a request
     // that is refused, and took too much to be refused again and again.
-    void charge_request() noexcept;
+    void charge_request(std::string_view model) noexcept;
 
     // Counts a turn that is over, once for each reserve().
     void settle(Turn &turn, const Outcome &outcome) noexcept;

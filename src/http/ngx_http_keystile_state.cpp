@@ -80,11 +80,16 @@ void plan_claim(Zone &zone, std::uint64_t highest,
 
 }  // namespace
 
+bool holds_more(const Zone &zone, const MeterZone &meter) noexcept {
+    return has_files(zone) && meter.lacks_room &&
+           highest_head(zone) >= own_generation(meter);
+}
+
 ngx_int_t take_files(Zone &zone, const Zone &before, ngx_log_t *log) noexcept {
     if (!has_files(zone)) {
         return NGX_OK;
     }
-    if (zone.meter->lacks_room && shares_state(zone, before)) {
+    if (holds_more(zone, *zone.meter)) {
         let_files_be(zone, kTooMuch, log);
         return NGX_OK;
     }
@@ -96,7 +101,7 @@ ngx_int_t take_files(Zone &zone, const Zone &before, ngx_log_t *log) noexcept {
         let_files_be(zone, kForeign, log);
         return NGX_OK;
     }
-    if (zone.meter != before.meter ||
+    if (!has_same_files(zone, before) || zone.meter != before.meter ||
         texts.highest() > own_generation(*zone.meter)) {
         plan_claim(zone, texts.highest(), texts.newer());
     }

@@ -12,7 +12,9 @@
 
 namespace keystile {
 
+class MeterZone;
 struct Zone;
+
 // Clients that are written at one time, with the lock of the zone held.
 inline constexpr std::size_t kStateClientsAtOnce = 256;
 
@@ -24,9 +26,13 @@ ngx_int_t restore_state(Zone &zone, ngx_log_t *log) noexcept;
 // The same at a reload: NGX_ERROR after logging it if there is too little room.
 ngx_int_t restore_all(Zone &zone, ngx_log_t *log) noexcept;
 
+// Whether the files of `zone` hold what did not fit in that meter when it was
+// made from them.
+bool holds_more(const Zone &zone, const MeterZone &meter) noexcept;
+
 // Makes the files those of a zone that is older than they are: what they hold
 // is written over. Files that are none of ours are let be, and so are those
-// of `before`, the zone's of the configuration before, if they did not fit.
+// for which holds_more(). `before` is the zone of the configuration before.
 ngx_int_t take_files(Zone &zone, const Zone &before, ngx_log_t *log) noexcept;
 
 // Copies what `from` has counted to a new zone, and makes the files those of

@@ -185,7 +185,7 @@ bool save_whole(StateSave &save) noexcept {
     if (!save.active && (!become_saver(*save.zone->meter) || !start(save))) {
         return false;
     }
-    while (write_some(save)) {
+    while (!is_lost(save) && write_some(save)) {
     }
     if (is_lost(save)) {
         drop(save);

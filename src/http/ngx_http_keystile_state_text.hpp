@@ -4,6 +4,7 @@
 
 #include "ngx/nginx.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,13 +30,19 @@ public:
         }
     }
 
-    // Writes what is left, and cuts off what was there before. 0, or the
+    // Writes what is left, and cuts off what was there before; all of it is on
+    // its way to the disk, well before the other file is written. 0, or the
     // errno of the first failure.
     int finish() noexcept {
         flush();
         if (error_ == 0 && ftruncate(fd_, offset_) == -1) {
             error_ = ngx_errno;
         }
+#if (NGX_LINUX)
+        if (error_ == 0) {
+            sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
+        }
+#endif
         return error_;
     }
 

@@ -57,7 +57,7 @@ bool Tunnel::begin_turn(const ModelName &model, std::size_t waiting) noexcept {
     if (meter_ == nullptr) {
         return true;
     }
-    settle_doubtful(Outcome{.was_sent = true, .is_open = false, .usage = {}});
+    end_doubt();
     pending_ = make_waiting();
     if (pending_ == nullptr) {
         return refuse(Denial::metering_unavailable);
@@ -118,13 +118,15 @@ void Tunnel::settle_turn(const Usage &usage) noexcept {
         charge_unasked(usage);
         return judge_unasked(usage);
     }
+    if (usage_.has_lapsed()) {
+        end_doubt();
+    }
     first_ = waiting->next;
     waiting_--;
     doubted_ = waiting->turn.model;
 
     if (may_go_on(usage)) {
-        settle_doubtful(
-            Outcome{.was_sent = true, .is_open = false, .usage = {}});
+        end_doubt();
         doubtful_ = waiting;
         return;
     }
@@ -139,6 +141,19 @@ bool Tunnel::may_go_on(const Usage &usage) const noexcept {
                       usage.error_status >= NGX_HTTP_INTERNAL_SERVER_ERROR;
     return says_else_ && usage.error && !is_of_turn && !usage.complete &&
            !usage.input && !usage.output;
+}
+
+// Of a turn whose answer is not seen to its end: it has cost what came, unless
+// that is no more than how an answer begins.
+void Tunnel::end_doubt() noexcept {
+    if (doubtful_ == nullptr) {
+        return;
+    }
+    auto usage = usage_.take_doubted();
+    bool is_open = usage.texts > UsageScan::kBeginning;
+    doubtful_->turn.prewarm = doubtful_->turn.prewarm && !is_open;
+    settle_doubtful(
+        Outcome{.was_sent = true, .is_open = is_open, .usage = usage});
 }
 
 // What was set aside for a turn stays so while its answer may yet come, or go
@@ -175,8 +190,8 @@ void Tunnel::judge_unasked(const Usage &usage) noexcept {
 // An error was taken for its answer, or the provider answers by itself.
 void Tunnel::charge_unasked(const Usage &usage) noexcept {
     bool is_known = usage.input || usage.output;
-    bool is_open = !is_known && usage.complete && !usage.error;
-    if (meter_ == nullptr || !(is_known || is_open)) {
+    bool is_whole = usage.complete && !usage.error;
+    if (meter_ == nullptr || !(is_known || is_whole)) {
         return;
     }
     const auto &known =
@@ -187,7 +202,7 @@ void Tunnel::charge_unasked(const Usage &usage) noexcept {
     turn.model = named_.view().empty() ? known : named_;
     turn.unasked = true;
     meter_->settle(turn, Outcome{.was_sent = usage.unasked,
-                                 .is_open = is_open,
+                                 .is_open = usage.late && !is_known,
                                  .usage = usage});
     if (first_ == nullptr && client_ != nullptr && !client_->limits.empty()) {
         end_if_used_up(usage.model.view().empty() ? named_ : usage.model);

@@ -78,6 +78,7 @@ void leave_dead(Zone &zone, ngx_log_t *log) noexcept {
     auto count =
         zone.meter->leave_dead([](auto pid) { return !is_dead(pid); });
     if (count != 0) {
+        zone.meter->changed.store(true);  // one may have been at saving it
         ngx_log_error(NGX_LOG_NOTICE, log, 0,
                       "keystile zone \"%V\": gave back what %ui processes "
                       "that were killed had reserved",
@@ -216,7 +217,7 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm, void *data) noexcept {
         return restore_state(zone, shm->shm.log);
     }
     // What it had room for is not worth more than its files.
-    if (before->meter->lacks_room && shares_state(*before, zone)) {
+    if (holds_more(zone, *before->meter)) {
         return restore_all(zone, shm->shm.log);
     }
     return copy_zone(*before, zone, shm->shm.log);

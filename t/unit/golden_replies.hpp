@@ -134,7 +134,7 @@ data: {"type":"content_block_delta","delta":{"text":"Hi"}}
 data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}
 
 )",
-         "in 25 out 1 of m error broken-off"},
+         "in 25 out 1 of m error"},
         {"messages, one document",
          R"({"id":"msg_1","type":"message","model":"claude","content":[{"type":"text","text":"x"}],"usage":{"input_tokens":3,"cache_read_input_tokens":0,"output_tokens":5}})",
          "in 3 cached 0 out 5 of claude complete"},

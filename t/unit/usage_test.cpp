@@ -229,19 +229,21 @@ TEST(Usage, AnErrorAmidAnAnswer) {
         "data: "
         "{\"type\":\"response.failed\",\"response\":{\"usage\":null}}\n\n";
     const std::string done = "data: [DONE]\n\n";
+    const std::string many = other + chunk + chunk + chunk + chunk;
     const std::string figures = R"(data: {"usage":{"prompt_tokens":1,)"
                                 R"("completion_tokens":2}})"
                                 "\n\n";
     for (const auto &[body, usage] :
          std::vector<std::pair<std::string, std::string>>{
              {error, "error"},
-             {other + other + error, "error"},
-             {other + other + other + error, "error broken-off"},
-             {chunk + error, "of m error broken-off"},
-             {chunk + error + done, "of m complete error broken-off"},
-             {chunk + error + figures + done,
+             {other + other + other + other + error, "error"},
+             {chunk + chunk + chunk + chunk + error, "of m error"},
+             {many + error, "of m error broken-off"},
+             {many + error + done, "of m complete error broken-off"},
+             {many + error + figures + done,
               "in 1 out 2 of m complete error broken-off"},
-             {begun + error, "of m error broken-off"},
+             {begun + error, "of m error"},
+             {many + failed, "of m complete error"},
              {begun + failed, "of m complete error"},
              {begun + error + failed, "of m complete error"},
              {failed, "complete error"},
@@ -286,15 +288,23 @@ TEST(Usage, OfAnswersThatAreFetchedLater) {
         usage_of_body(R"({"object":"batch","model":"m",)"
                       R"("usage":{"input_tokens":0,"output_tokens":0}})"),
         "in 0 out 0 of m");
-    for (auto body : {
+    for (std::string_view body : {
              R"({"type":"message_batch","processing_status":"canceling"})",
              R"({"object":"batch","status":"cancelling"})",
              R"({"status":"CANCELLATION_REQUESTED","object":"batch"})",
+             R"({"status":"cancelling","object":"batch","model":"m",)"
+             R"("usage":{"input_tokens":9,"output_tokens":9}})",
+             R"({"object":"response","status":"cancelled","model":"m",)"
+             R"("usage":null})",
              R"({"name":"files/1","object":"file","x":{"request_id":"1"}})",
              R"({"object":"list","data":[{"object":"batch"}]})",
              R"({"type":"x","request_id":"1"})",
          }) {
-        EXPECT_EQ(usage_of_body(body), "complete") << body;
+        bool is_called_off = body.find("ANCEL") != body.npos ||
+                             body.find("cancel") != body.npos;
+        EXPECT_EQ(usage_of_body(body),
+                  is_called_off ? "complete no-turn" : "complete")
+            << body;
     }
     EXPECT_EQ(usage_of_body(R"({"type":"error","error":{},)"
                             R"("request_id":"1"})"),
@@ -327,7 +337,7 @@ TEST(Usage, CountsOfTokens) {
          {R"({"input_tokens":14})",
           R"({"object":"response.input_tokens","input_tokens":11})",
           R"({"totalTokens":31,"totalBillableCharacters":96})"}) {
-        EXPECT_EQ(usage_of_body(body), "complete count") << body;
+        EXPECT_EQ(usage_of_body(body), "complete no-turn") << body;
     }
     EXPECT_EQ(usage_of_body(R"({"input_tokens":1,"usage":{"input_tokens":2,)"
                             R"("output_tokens":3}})"),

@@ -43,7 +43,7 @@ inline std::string text_of(const Usage &usage) {
     add_if(usage.late, "late");
     add_if(usage.unasked, "unasked");
     add_if(usage.beside, "beside");
-    add_if(usage.is_token_count, "count");
+    add_if(usage.is_no_turn, "no-turn");
     return text;
 }
 
