@@ -10,7 +10,8 @@ use Await;
 use Golden;
 use IO::Select;
 use Metered;
-use Mojo::JSON qw(encode_json);
+use Mojo::JSON      qw(encode_json);
+use Mojo::WebSocket qw(WS_TEXT build_frame);
 use POSIX      qw(WNOHANG);
 use Wire;
 
@@ -29,7 +30,8 @@ my $nginx  = Metered->new(
         ahead    => $TOKENS,
         twice    => $TOKENS,
         again    => $TOKENS,
-        (map { $_ => $TOKENS } qw(again_then again_before again_soon)),
+        (map { $_ => $TOKENS } qw(again_then again_before again_soon
+            again_goes_on again_half)),
         bare     => $TOKENS,
         prewarmed => $TOKENS,
         before   => $TOKENS,
@@ -166,9 +168,31 @@ subtest 'a client that asks again after an error' => sub {
         is $client->{totals}{usage_missing}, 1, 'of which one is missing';
         cmp_ok $client->{limits}[0]{current_value}, '>', 8192, 'and charged';
     }
-    my ($wire, $far) = pair('again_soon');
+    # The error was for something else after all.
+    my ($wire, $far) = pair('again_goes_on');
+    relay($wire, $far, '{"type":"bogus"}', $CREATE);
+    relay($far, $wire, @some, $error);
+    relay($wire, $far, $CREATE);
+    relay($far, $wire, $some[1], (response_messages(input => 5, output => 6,
+        id => 'resp_g'))[1, 2], @next);
+    my $once = counted('again_goes_on', $wire);
+    is $once->{totals}{usage_missing}, 0, 'one that goes on is not missing';
+    is $once->{limits}[0]{current_value}, 13, 'and charged once';
+
+    # Another turn is begun, so that the doubt ends, and never sent.
+    ($wire, $far) = pair('again_half');
     relay($wire, $far, '{"type":"bogus"}', $CREATE);
     relay($far, $wire, $first, $error);
+    $wire->write(substr build_frame(1, 1, 0, 0, 0, WS_TEXT, $CREATE), 0, -4);
+    relay($far, $wire, (@some[1 .. 100]) x 100);
+    my $half = counted('again_half', $wire);
+    is $half->{totals}{usage_missing}, 1, 'one that is only begun';
+    cmp_ok $half->{limits}[0]{current_value}, '>', 8192 + 10_000,
+        'forgets nothing';
+
+    ($wire, $far) = pair('again_soon');
+    relay($wire, $far, '{"type":"bogus"}', $CREATE);
+    relay($far, $wire, ('{"type":"session.updated"}') x 9, $first, $error);
     relay($wire, $far, $CREATE);
     relay($far, $wire, @next);
     my $client = counted('again_soon', $wire);

@@ -124,15 +124,13 @@ bool SocketUsage::in_doubt() const noexcept {
     return is_amid_new_answer() ? waiting_ == 0 : in_doubt_;
 }
 
-Usage SocketUsage::take_doubted() noexcept {
+std::optional<Usage> SocketUsage::take_lapsed() noexcept {
+    if (!std::exchange(has_lapsed_, false)) {
+        return std::nullopt;
+    }
     Usage usage{};
-    if (in_doubt_ && !is_amid_new_answer()) {
-        usage.texts = scan_.usage().texts;
-    }
-    if (in_doubt_ || lapsed_) {
-        add_doubted(usage);
-    }
-    in_doubt_ = lapsed_ = false;
+    usage.texts = lapsed_.texts;
+    usage.model = lapsed_.model;
     return usage;
 }
 
@@ -177,12 +175,13 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         answered_ = id;
         had_figures_ = has_figures;
         was_asked_ = is_asked;
-        lapsed_ =
-            std::exchange(in_doubt_, id != 0 && usage.error &&
-                                         !usage.complete && !has_figures);
+        has_lapsed_ = in_doubt_;
         if (in_doubt_) {
-            doubted_.texts = usage.texts + (lapsed_ ? doubted_.texts : 0);
-            doubted_.model = usage.model;
+            lapsed_ = doubted_;
+        }
+        in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
+        if (in_doubt_) {
+            doubted_ = {usage.texts, usage.model};
         }
     }
     if (waiting_ != 0) {

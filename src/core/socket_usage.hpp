@@ -89,13 +89,12 @@ public:
     // asked for.
     bool in_doubt() const noexcept;
 
-    // What came of an answer that an error has ended, if that is in doubt, or
-    // was until the one ended that was told last: it is not from then on.
-    Usage take_doubted() noexcept;
-    bool has_lapsed() const noexcept { return lapsed_; }
-
     // Requires that it is: whether nobody asked for it.
     bool doubted_is_unasked() const noexcept;
+
+    // What came of an answer that an error had ended, and of which nothing more
+    // came until the end of another, which was told last: once.
+    std::optional<Usage> take_lapsed() noexcept;
 
     // The frames of each direction: whether they are broken, and where a
     // frame may be put in.
@@ -122,12 +121,14 @@ private:
     std::uint64_t answered_ = 0;  // UsageScan::answer_id() of the last answer
     bool had_figures_ = false;    // of that answer
     bool was_asked_ = false;      // the same
-    bool lapsed_ = false;         // the one before was in doubt
     bool in_doubt_ = false;       // that answer, until another begins
-    struct {
+    struct Doubted {
         std::uint64_t texts = 0;
         ModelName model;
-    } doubted_;                // what came of it until its last error
+    };
+    Doubted doubted_;          // what came of it until its last error
+    Doubted lapsed_;           // the same of the one before
+    bool has_lapsed_ = false;  // which was in doubt until then
     std::size_t excused_ = 0;  // turns that ended by an error before there
                                // was an answer, which may yet come
     std::size_t waiting_ = 0;

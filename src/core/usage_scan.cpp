@@ -258,6 +258,7 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         add(iterations_.output, value.count);
         break;
     case kId:
+        texts_ = id_ == 0 ? 0 : texts_;  // what came before is none of it
         id_ = hash(value.text);
         break;
     default:

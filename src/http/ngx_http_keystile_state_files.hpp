@@ -5,6 +5,7 @@
 #include "ngx/nginx.hpp"
 
 #include <array>
+#include <cstdint>
 
 namespace keystile {
 

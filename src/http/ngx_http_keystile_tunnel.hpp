@@ -84,7 +84,7 @@ private:
     Picodollars cost() const noexcept;
     bool may_go_on(const Usage &usage) const noexcept;
     void settle_doubtful(const Outcome &outcome) noexcept;
-    void end_doubt() noexcept;
+    void charge_lapsed() noexcept;
     void judge_unasked(const Usage &usage) noexcept;
     void charge_unasked(const Usage &usage) noexcept;
     void end_if_used_up(const ModelName &model) noexcept;

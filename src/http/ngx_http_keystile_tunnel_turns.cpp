@@ -57,7 +57,7 @@ bool Tunnel::begin_turn(const ModelName &model, std::size_t waiting) noexcept {
     if (meter_ == nullptr) {
         return true;
     }
-    end_doubt();
+    settle_doubtful(Outcome{.was_sent = true, .is_open = false, .usage = {}});
     pending_ = make_waiting();
     if (pending_ == nullptr) {
         return refuse(Denial::metering_unavailable);
@@ -108,6 +108,7 @@ Picodollars Tunnel::cost() const noexcept {
 }
 
 void Tunnel::settle_turn(const Usage &usage) noexcept {
+    charge_lapsed();
     Outcome outcome{.was_sent = true, .is_open = !usage.error, .usage = usage};
     if (usage.late && doubtful_ != nullptr) {
         settle_doubtful(outcome);
@@ -118,15 +119,13 @@ void Tunnel::settle_turn(const Usage &usage) noexcept {
         charge_unasked(usage);
         return judge_unasked(usage);
     }
-    if (usage_.has_lapsed()) {
-        end_doubt();
-    }
     first_ = waiting->next;
     waiting_--;
     doubted_ = waiting->turn.model;
 
     if (may_go_on(usage)) {
-        end_doubt();
+        settle_doubtful(
+            Outcome{.was_sent = true, .is_open = false, .usage = {}});
         doubtful_ = waiting;
         return;
     }
@@ -143,17 +142,27 @@ bool Tunnel::may_go_on(const Usage &usage) const noexcept {
            !usage.input && !usage.output;
 }
 
-// Of a turn whose answer is not seen to its end: it has cost what came, unless
-// that is no more than how an answer begins.
-void Tunnel::end_doubt() noexcept {
-    if (doubtful_ == nullptr) {
+// Of an answer that an error has ended, as what came since shows. It has cost
+// what came, unless that is no more than how one begins, and the error.
+void Tunnel::charge_lapsed() noexcept {
+    auto lapsed = usage_.take_lapsed();
+    if (!lapsed || lapsed->texts <= UsageScan::kBeginning + 1) {
         return;
     }
-    auto usage = usage_.take_doubted();
-    bool is_open = usage.texts > UsageScan::kBeginning;
-    doubtful_->turn.prewarm = doubtful_->turn.prewarm && !is_open;
-    settle_doubtful(
-        Outcome{.was_sent = true, .is_open = is_open, .usage = usage});
+    Outcome outcome{.was_sent = false, .is_open = true, .usage = *lapsed};
+    if (doubtful_ != nullptr) {
+        doubtful_->turn.prewarm = false;  // an answer has begun
+        outcome.was_sent = true;
+        return settle_doubtful(outcome);
+    }
+    if (meter_ != nullptr) {
+        Turn turn{};
+        turn.began = ngx_current_msec;
+        turn.likely_input = Meter::kUnknownInput;
+        turn.model = named_.view().empty() ? doubted_ : named_;
+        turn.unasked = true;
+        meter_->settle(turn, outcome);
+    }
 }
 
 // What was set aside for a turn stays so while its answer may yet come, or go
