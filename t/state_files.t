@@ -10,7 +10,6 @@ use Golden;
 use Kept;
 use Metered;
 use Mojo::File qw(path);
-use Mojo::JSON qw(encode_json);
 use Provider;
 
 # One whose zone can have another name than main.
@@ -219,15 +218,8 @@ sub count_on_both ($nginx, $old, $wire, $far) {
     is $nginx->turn('ci')->status, 200, 'a turn of the new zone';
     $nginx->await_save;
     my $end = time + 11;
-    for (my $turn = 1; time < $end; $turn++) {
-        $wire->send_frame(encode_json(
-            {type => 'response.create', model => 'gpt-5.1', input => []}));
-        $far->next_frame;
-        for my $text (response_messages(input => 1, output => 1,
-            id => "resp_$turn")) {
-            $far->send_frame($text);
-            $wire->next_frame;
-        }
+    while (time < $end) {
+        $nginx->socket_turn($wire, $far);
         select undef, undef, undef, 0.2;
     }
     $wire->close;

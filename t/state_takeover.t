@@ -12,7 +12,6 @@ use Golden;
 use Kept;
 use Metered;
 use Mojo::File qw(path);
-use Mojo::JSON qw(encode_json);
 use Provider;
 use Upgrade;
 
@@ -40,24 +39,10 @@ sub with_socket () {
     return ($nginx, $wire, $far);
 }
 
-sub socket_turn ($wire, $far) {
-    state $turn = 0;
-    $turn++;
-    $wire->send_frame(encode_json(
-        {type => 'response.create', model => 'gpt-5.1', input => []}));
-    $far->next_frame;
-    for my $text (response_messages(input => 1, output => 1,
-        id => "resp_$turn")) {
-        $far->send_frame($text);
-        $wire->next_frame;
-    }
-    return;
-}
-
 # Turns of the old worker, until it has found out that the files are another's.
 sub count_on_old ($nginx, $wire, $far) {
     await 'the old one to save no more', sub {
-        socket_turn($wire, $far);
+        $nginx->socket_turn($wire, $far);
         return $nginx->error_log =~ $UNSAVED;
     }, 60;
     return;
@@ -99,7 +84,7 @@ my %END = (
 for my $how (sort keys %END) {
     subtest "an upgrade of the binary, then $how" => sub {
         my ($nginx, $wire, $far) = with_socket();
-        socket_turn($wire, $far);
+        $nginx->socket_turn($wire, $far);
         $nginx->await_save;
         my @epochs = sort { $b <=> $a } epochs($nginx);
         my $old    = upgrade_and(QUIT => $nginx);
@@ -107,7 +92,7 @@ for my $how (sort keys %END) {
             for 200, 200, 429;
         $nginx->await_save;
         count_on_old($nginx, $wire, $far);
-        socket_turn($wire, $far) for 1 .. 3;
+        $nginx->socket_turn($wire, $far) for 1 .. 3;
         $wire->close;
         gone($old);
         is_deeply [epochs($nginx)], [($epochs[0] + 1) x 2],

@@ -41,14 +41,6 @@ bool is_ascii(std::string_view name) noexcept {
 
 }  // namespace
 
-const JsonMember *JsonShape::find(std::string_view name) const noexcept {
-    const auto *member = look_up(name);
-    if (member != nullptr || names_ == Names::exact || is_ascii(name)) {
-        return member;
-    }
-    return look_up(FoldedName{name}.view());
-}
-
 const JsonMember *JsonShape::look_up(std::string_view name) const noexcept {
     for (auto place = place_of(name); places_[place] != 0;
          place = (place + 1) % kPlaces) {
@@ -59,6 +51,11 @@ const JsonMember *JsonShape::look_up(std::string_view name) const noexcept {
         }
     }
     return nullptr;
+}
+
+const JsonMember *JsonShape::look_up_folded(
+    std::string_view name) const noexcept {
+    return is_ascii(name) ? nullptr : look_up(FoldedName{name}.view());
 }
 
 }  // namespace keystile

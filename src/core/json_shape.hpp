@@ -44,10 +44,15 @@ public:
     }
 
     // The member of that name, or null.
-    const JsonMember *find(std::string_view name) const noexcept;
+    const JsonMember *find(std::string_view name) const noexcept {
+        const auto *member = look_up(name);
+        bool is_all = member != nullptr || names_ == Names::exact;
+        return is_all ? member : look_up_folded(name);
+    }
 
 private:
     const JsonMember *look_up(std::string_view name) const noexcept;
+    const JsonMember *look_up_folded(std::string_view name) const noexcept;
 
     static constexpr std::size_t kPlaces = 32;
 

@@ -125,12 +125,13 @@ bool SocketUsage::in_doubt() const noexcept {
 }
 
 std::optional<Usage> SocketUsage::take_lapsed() noexcept {
-    if (!std::exchange(has_lapsed_, false)) {
+    auto lapsed = std::exchange(lapsed_, std::nullopt);
+    if (!lapsed) {
         return std::nullopt;
     }
     Usage usage{};
-    usage.texts = lapsed_.texts;
-    usage.model = lapsed_.model;
+    usage.texts = lapsed->texts;
+    usage.model = lapsed->model;
     return usage;
 }
 
@@ -175,10 +176,7 @@ std::optional<Usage> SocketUsage::answer() noexcept {
         answered_ = id;
         had_figures_ = has_figures;
         was_asked_ = is_asked;
-        has_lapsed_ = in_doubt_;
-        if (in_doubt_) {
-            lapsed_ = doubted_;
-        }
+        lapsed_ = in_doubt_ ? std::optional{doubted_} : std::nullopt;
         in_doubt_ = id != 0 && usage.error && !usage.complete && !has_figures;
         if (in_doubt_) {
             doubted_ = {usage.texts, usage.model};

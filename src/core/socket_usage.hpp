@@ -126,9 +126,9 @@ private:
         std::uint64_t texts = 0;
         ModelName model;
     };
-    Doubted doubted_;          // what came of it until its last error
-    Doubted lapsed_;           // the same of the one before
-    bool has_lapsed_ = false;  // which was in doubt until then
+    Doubted doubted_;                // what came of it until its last error
+    std::optional<Doubted> lapsed_;  // the same of one that was in doubt until
+                                     // this one ended
     std::size_t excused_ = 0;  // turns that ended by an error before there
                                // was an answer, which may yet come
     std::size_t waiting_ = 0;

@@ -23,7 +23,8 @@ constexpr auto kNames = JsonShape::Names::any_case;
 // What may name models to be asked beside the one, or in its place; and tools
 // for them.
 extern const JsonShape kTool;
-constexpr std::array<JsonMember, 5> kChoiceMembers{{
+constexpr std::array<JsonMember, 6> kChoiceMembers{{
+    {"id", kAsker},  // of a plugin
     {"model", kOthers},
     {"models", kOthers},
     {"analysis_models", kOthers},
@@ -57,16 +58,6 @@ constexpr std::array<JsonMember, 1> kOptionMembers{
     {{"gateway", kNone, &kGateway}}};
 constexpr JsonShape kOptions{kOptionMembers, kNames};
 
-// OpenRouter's.
-constexpr std::array<JsonMember, 5> kPluginMembers{{
-    {"id", kAsker},
-    {"model", kOthers},
-    {"models", kOthers},
-    {"analysis_models", kOthers},
-    {"allowed_models", kOthers},
-}};
-constexpr JsonShape kPlugin{kPluginMembers, kNames};
-
 // Groq's.
 constexpr std::array<JsonMember, 1> kCompoundMembers{{{"models", kOthers}}};
 constexpr JsonShape kCompound{kCompoundMembers, kNames};
@@ -95,7 +86,7 @@ constexpr std::array<JsonMember, 12> kMembers{{
     {"fallbacks", kOthers},  // Anthropic: models to ask when that one fails
     {"models", kOthers},     // OpenRouter: the same
     {"preset", kOthers},     // where it keeps them
-    {"plugins", kNone, nullptr, &kPlugin},
+    {"plugins", kNone, nullptr, &kChoice},
     {"compound_custom", kNone, &kCompound},
     {"providerOptions", kNone, &kOptions},
 }};

@@ -213,40 +213,19 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         }
         break;
     case kError:
-        if (value.kind == JsonKind::object || value.kind == JsonKind::text ||
-            value.kind == JsonKind::long_text) {
-            event_ = Event::error;
-            blame(is_text_of_bad_credential(value.text));
-        }
-        break;
     case kErrorName:
-        if (value.count >= 400) {
-            take_status(value);  // others count by numbers of their own
-        }
-        blame(is_name_of_bad_credential(value.text));
-        break;
     case kErrorMessage:
-        blame(is_message_of_bad_credential(value.text));
-        break;
     case kErrorAnswer:
-        has_answer_ = has_answer_ || value.kind == JsonKind::text ||
-                      value.kind == JsonKind::long_text;
+        take_error(value);
         break;
     case kObject:
-        is_batch_ = is_batch_ || value.text == "batch";
-        is_response_ = is_response_ || value.text == "response";
-        break;
     case kName:
-        is_batch_ = is_batch_ || is_operation(value.text);
+    case kBatchStatus:
+    case kRequestId:
+        take_resource(value);
         break;
     case kAnswerStatus:
         has_failed_ = value.text == "failed";
-        break;
-    case kBatchStatus:
-        take_status_text(value.text);
-        break;
-    case kRequestId:
-        has_request_id_ = value.kind == JsonKind::text;
         break;
     case kIterations:
         iterations_ = {};
@@ -263,6 +242,50 @@ void UsageScan::take_value(const JsonValue &value) noexcept {
         break;
     default:
         take_count(value);
+        break;
+    }
+}
+
+void UsageScan::take_error(const JsonValue &value) noexcept {
+    bool is_text =
+        value.kind == JsonKind::text || value.kind == JsonKind::long_text;
+    switch (value.field) {
+    case kError:
+        if (value.kind == JsonKind::object || is_text) {
+            event_ = Event::error;
+            blame(is_text_of_bad_credential(value.text));
+        }
+        break;
+    case kErrorName:
+        if (value.count >= 400) {
+            take_status(value);  // others count by numbers of their own
+        }
+        blame(is_name_of_bad_credential(value.text));
+        break;
+    case kErrorMessage:
+        blame(is_message_of_bad_credential(value.text));
+        break;
+    default:
+        has_answer_ = has_answer_ || is_text;
+        break;
+    }
+}
+
+// Of what is there to be asked for later: a batch, or an answer.
+void UsageScan::take_resource(const JsonValue &value) noexcept {
+    switch (value.field) {
+    case kObject:
+        is_batch_ = is_batch_ || value.text == "batch";
+        is_response_ = is_response_ || value.text == "response";
+        break;
+    case kName:
+        is_batch_ = is_batch_ || is_operation(value.text);
+        break;
+    case kBatchStatus:
+        take_status_text(value.text);
+        break;
+    default:
+        has_request_id_ = value.kind == JsonKind::text;
         break;
     }
 }

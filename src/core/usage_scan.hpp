@@ -177,6 +177,8 @@ private:
     static void add(std::uint64_t &sum, std::uint64_t count) noexcept;
     static std::uint64_t hash(std::string_view id) noexcept;
     void take_value(const JsonValue &value) noexcept;
+    void take_error(const JsonValue &value) noexcept;
+    void take_resource(const JsonValue &value) noexcept;
     void take_count(const JsonValue &value) noexcept;
     void take_status(const JsonValue &value) noexcept;
     void blame(bool is_known) noexcept;

@@ -13,6 +13,8 @@ package Kept;
 
 use Mojo::Base 'Metered', -signatures;
 use Await;
+use Golden;
+use Mojo::JSON qw(encode_json);
 use POSIX      qw(strftime);
 use Test::More ();
 
@@ -53,6 +55,21 @@ sub await_save ($self) {
         $self->turn(undef) if $saved eq $counted;
         return $saved gt $counted;
     }, 30;
+    return $self;
+}
+
+# A turn on a WebSocket, of which these are both ends.
+sub socket_turn ($self, $wire, $far) {
+    state $turn = 0;
+    $turn++;
+    $wire->send_frame(encode_json(
+        {type => 'response.create', model => 'gpt-5.1', input => []}));
+    $far->next_frame;
+    for my $text (response_messages(input => 1, output => 1,
+        id => "resp_$turn")) {
+        $far->send_frame($text);
+        $wire->next_frame;
+    }
     return $self;
 }
 
